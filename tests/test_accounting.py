@@ -1,0 +1,165 @@
+import random
+from collections import Counter
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from tinyscale.accounting import (
+    checkpoint_bytes,
+    count_parameters,
+    device_peak,
+    flops_per_token,
+    model_bytes,
+    training_flops,
+)
+from tinyscale.model.presets import preset_defaults
+from tinyscale.model.transformer import Transformer
+from tinyscale.spec import ModelConfig
+from tinyscale.spec.trial import Mlp, Norm, NormPosition, Positions, Preset
+
+torch.set_num_threads(1)
+
+
+def random_config(seed):
+    """Any combination of switches in a random small shape."""
+    draw = random.Random(seed)
+    kv_heads = draw.randint(1, 3)
+    heads = kv_heads * draw.randint(1, 3)
+    context = draw.randint(2, 12)
+    return ModelConfig(
+        preset=draw.choice(get_args(Preset)),
+        vocab_size=draw.randint(3, 50),
+        hidden_size=heads * 2 * draw.randint(1, 4),
+        num_layers=draw.randint(1, 3),
+        num_heads=heads,
+        num_kv_heads=kv_heads,
+        intermediate_size=draw.randint(1, 40),
+        context_length=context,
+        norm=draw.choice(get_args(Norm)),
+        norm_position=draw.choice(get_args(NormPosition)),
+        positions=draw.choice(get_args(Positions)),
+        mlp=draw.choice(get_args(Mlp)),
+        qkv_bias=draw.random() < 0.5,
+        bias=draw.random() < 0.5,
+        tie_embeddings=draw.random() < 0.5,
+        sliding_window=draw.choice((0, 1, context - 1, context, context + 5)),
+        scale_attention=draw.random() < 0.5,
+    )
+
+
+def preset_config(preset, **sizes):
+    return ModelConfig(**{"preset": preset, **preset_defaults(preset), **sizes})
+
+
+GPT2_124M = preset_config(
+    "gpt2",
+    vocab_size=50_257,
+    hidden_size=768,
+    num_layers=12,
+    num_heads=12,
+    num_kv_heads=12,
+    intermediate_size=3072,
+    context_length=1024,
+)
+STORIES_260K = preset_config(
+    "llama",
+    vocab_size=512,
+    hidden_size=64,
+    num_layers=5,
+    num_heads=8,
+    num_kv_heads=4,
+    intermediate_size=172,
+    context_length=512,
+)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_parameters_by_part_equal_the_module(seed):
+    config = random_config(seed)
+    parts = Counter()
+    for name, weight in Transformer(config).named_parameters():
+        parts[name.split(".")[0]] += weight.numel()
+    count = count_parameters(config)
+    fields = ("token_embedding", "position_embedding", "blocks", "final_norm", "head")
+    assert {name: getattr(count, name) for name in fields} == {name: parts[name] for name in fields}
+    assert count.total == sum(parts.values())
+    assert count.non_embedding == parts["blocks"] + parts["final_norm"]
+
+
+def test_totals_of_published_models():
+    assert count_parameters(GPT2_124M).total == 124_439_808
+    assert count_parameters(replace(GPT2_124M, vocab_size=50_304)).total == 124_475_904
+    assert count_parameters(STORIES_260K).total == 260_032
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_flops_equal_those_that_torch_counts(seed):
+    """Exactly, with attention as two plain products (a flash kernel computes the scores once more backward)."""
+    config = random_config(seed)
+    tokens = torch.zeros(2, config.context_length, dtype=torch.int64)
+    model = Transformer(config)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model.loss(tokens, tokens).backward()
+    # A masked kernel multiplies by keys outside the window too; the formula counts those that are needed.
+    unseen = max(0, config.context_length - (config.sliding_window or config.context_length))
+    outside = 12 * (config.num_layers // 2) * unseen * config.hidden_size
+    assert counter.get_total_flops() == (flops_per_token(config) + outside) * tokens.numel()
+
+
+def test_flops_of_gpt2_124m():
+    """6 FLOPs for each of its 123.5 M weights in products, and 12 * 12 layers * 1024 keys * 768 channels."""
+    assert flops_per_token(GPT2_124M) == 6 * (12 * 12 * 768**2 + 50_257 * 768) + 12 * 12 * 1024 * 768
+    assert training_flops(GPT2_124M, 1000) == 1000 * flops_per_token(GPT2_124M)
+
+
+def test_bytes_are_those_of_fp32():
+    assert model_bytes(STORIES_260K) == 4 * 260_032
+    assert checkpoint_bytes(STORIES_260K) == 12 * 260_032
+
+
+@pytest.mark.parametrize(
+    ("name", "flops"),
+    [
+        ("NVIDIA GeForce RTX 5090", 209.5e12),
+        ("NVIDIA GeForce RTX 4090", 165.2e12),
+        ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", 503.8e12),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", 503.8e12),
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H200", 989e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA A100-SXM4-40GB", 312e12),
+        ("NVIDIA A100-PCIE-40GB", 312e12),
+        ("NVIDIA A100 80GB PCIe", 312e12),
+        ("NVIDIA L4", 121e12),
+    ],
+)
+def test_peaks_of_known_devices_name_their_source(name, flops):
+    peak = device_peak(name, "bf16")
+    assert peak is not None
+    assert peak[0] == flops
+    assert "NVIDIA" in peak[1]
+    assert f"{flops / 1e12:g}" in peak[1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NVIDIA GeForce RTX 4090 Laptop GPU",
+        "NVIDIA GeForce RTX 5090 D",
+        "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition",
+        "NVIDIA H100 PCIe",
+        "NVIDIA L40S",
+        "cpu",
+        "",
+    ],
+)
+def test_devices_without_a_known_peak_have_none(name):
+    assert device_peak(name, "bf16") is None
+
+
+def test_other_precisions_have_no_peak():
+    assert device_peak("NVIDIA L4", "fp32") is None

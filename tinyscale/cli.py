@@ -1,0 +1,243 @@
+"""The command line: verbs only. What they do lives in the rooms below, imported when a verb needs it."""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinyscale.results.store import StudyStore
+
+if TYPE_CHECKING:
+    from tinyscale.plan.planner import Plan
+    from tinyscale.spec import ResolvedStudy
+
+app = typer.Typer(
+    name="tinyscale",
+    help="A laboratory for scaling laws of tiny language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+BAD_STUDY, PREFLIGHT, FAILED_TRIALS, BUDGET, INTERRUPTED = 2, 3, 4, 5, 130
+"""Exit codes; 0 is done."""
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's YAML file.", show_default=False)]
+StudyRef = Annotated[str, typer.Argument(metavar="STUDY", help="Its YAML file, or its name.", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value; C is YAML.")]
+Storage = Annotated[Path, typer.Option(help="Folder of all studies' results.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+RUNS = Path("runs")
+
+
+@app.command()
+def plan(study: StudyFile, set_: Overrides = None, storage: Storage = RUNS, as_json: AsJson = False) -> None:
+    """Print every trial with its derived values, time, disk and cost. Starts nothing."""
+    from tinyscale.report.listing import print_plan
+    from tinyscale.results.state import finished_ids
+
+    made = _plan(study, set_, storage, offline=True)
+    if as_json:
+        _print_json(made.rows())
+    else:
+        print_plan(made, finished_ids(StudyStore(storage / made.study.name)))
+
+
+@app.command()
+def prepare(study: StudyFile, set_: Overrides = None) -> None:
+    """Make the corpus, the tokenizers and the token shards; what is cached is kept."""
+    from tinyscale.data import default_cache
+    from tinyscale.data import prepare as prepare_data
+
+    made = _plan(study, set_, RUNS)
+    prepared = prepare_data(made.study, made.vocab_sizes, default_cache(), _say)
+    for vocab_size, folder in prepared.shards.items():
+        _say(f"V={vocab_size}: {folder}")
+
+
+@app.command()
+def launch(
+    study: StudyFile,
+    set_: Overrides = None,
+    address: Annotated[str, typer.Option(help="Ray cluster: auto or ray://HOST:PORT; else this machine.")] = "",
+    storage: Storage = RUNS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """Prepare and run what is missing, fit the law, write the report."""
+    from tinyscale.cluster.live import LiveView
+    from tinyscale.cluster.lock import StudyLock
+    from tinyscale.cluster.signals import StopOnSignal
+    from tinyscale.cluster.study import run_study, track_study
+    from tinyscale.data import default_cache
+    from tinyscale.report.listing import print_law, print_plan
+    from tinyscale.report.study import report_study
+    from tinyscale.results.state import finished_ids
+    from tinyscale.tracking import ui_command
+
+    made = _plan(study, set_, storage, offline=dry_run)
+    store = StudyStore(storage / made.study.name)
+    if dry_run:
+        return print_plan(made, finished_ids(store))
+    with StudyLock(store.lock):
+        with StopOnSignal(_say) as should_stop, LiveView(made, finished_ids(store)) as view:
+            launched = run_study(
+                made,
+                storage,
+                cache=default_cache(),
+                address=address or None,
+                on_event=view.on_event,
+                say=view.say,
+                should_stop=should_stop,
+            )
+        page = report_study(store, launched.law, [_command(study, set_)])
+        track_study(launched, store, page)
+    print_law(store, launched.law)
+    _say(f"report: {page}")
+    _say(f"browse: {ui_command(launched.projector.uri)}")
+    if launched.failed:
+        _say(f"{len(launched.failed)} trials failed: {', '.join(launched.failed)}; launch again to go on with them")
+        raise typer.Exit(FAILED_TRIALS)
+    if launched.budget_reached:
+        _say("budget reached; launch again to go on")
+        raise typer.Exit(BUDGET)
+    if launched.interrupted:
+        _say("stopped; launch again to go on")
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def status(study: StudyRef, storage: Storage = RUNS, as_json: AsJson = False) -> None:
+    """One line a trial: waiting, running with progress and ETA, stopped, done, diverged or failed."""
+    from tinyscale.report.listing import print_status, status_rows
+
+    store, resolved = _stored(study, storage)
+    rows = status_rows(store, resolved.trials)
+    if as_json:
+        _print_json(rows)
+    else:
+        print_status(resolved.study.name, rows)
+
+
+@app.command()
+def fit(study: StudyRef, storage: Storage = RUNS, as_json: AsJson = False) -> None:
+    """Fit the law again from the stored results."""
+    from tinyscale.laws.study import fit_study
+    from tinyscale.report.listing import print_law
+
+    store, _ = _stored(study, storage)
+    fitted = fit_study(store)
+    if as_json:
+        _print_json(fitted)
+    else:
+        print_law(store, fitted)
+
+
+@app.command()
+def report(study: StudyRef, storage: Storage = RUNS) -> None:
+    """Write the report again from the stored results."""
+    from tinyscale.laws.study import fit_study
+    from tinyscale.report.study import report_study
+
+    store, _ = _stored(study, storage)
+    _say(str(report_study(store, fit_study(store), [shlex.join(["tinyscale", "launch", study])])))
+
+
+@app.command()
+def generate(
+    model: Annotated[Path, typer.Argument(help="Folder of a trial or of its model.", show_default=False)],
+    prompt: Annotated[str | None, typer.Option(help="How the story begins; without it, asks again and again.")] = None,
+    tokens: Annotated[int, typer.Option(help="Largest number of tokens.", min=1)] = 200,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0.0)] = 0.8,
+    top_p: Annotated[float, typer.Option(help="Sample from the likeliest of this mass.", min=0.01, max=1.0)] = 0.95,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+) -> None:
+    """Tell a story with a finished trial's model."""
+    from tinyscale.report.stories import Storyteller
+
+    teller = Storyteller(model)
+    for beginning in [prompt] if prompt is not None else _ask():
+        print(beginning, end="", flush=True)
+        for piece in teller.tell(beginning, max_tokens=tokens, temperature=temperature, top_p=top_p, seed=seed):
+            print(piece, end="", flush=True)
+        print()
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a study, for editors."""
+    from tinyscale.spec.load import study_schema
+
+    _print_json(study_schema())
+
+
+def main() -> None:
+    """Run a verb. Bad input ends in one clear message and exit code 2, a refused preflight in 3."""
+    from tinyscale.cluster.events import PreflightError
+
+    try:
+        app()
+    except (ValueError, PreflightError, ConnectionError) as error:
+        if os.environ.get("TINYSCALE_TRACEBACK"):
+            raise
+        print(f"{error}\n(TINYSCALE_TRACEBACK=1 shows where this was found)", file=sys.stderr)
+        sys.exit(BAD_STUDY if isinstance(error, ValueError) else PREFLIGHT)
+
+
+def _plan(study: Path, set_: list[str] | None, storage: Path, *, offline: bool = False) -> "Plan":
+    from tinyscale.plan.planner import make_plan
+    from tinyscale.results.points import read_results
+    from tinyscale.spec.load import load_study
+
+    loaded = load_study(study, set_ or ())
+    return make_plan(loaded, offline=offline, measured=read_results(StudyStore(storage / loaded.name)))
+
+
+def _stored(study: str, storage: Path) -> "tuple[StudyStore, ResolvedStudy]":
+    """A launched study by its YAML file or its name.
+
+    :raises ValueError: it was never launched into this storage.
+    """
+    from tinyscale.spec import ResolvedStudy, read_json
+
+    name = study
+    if study.endswith((".yaml", ".yml")):
+        from tinyscale.spec.load import load_study
+
+        name = load_study(Path(study)).name
+    store = StudyStore(storage / name)
+    if not store.study.exists():
+        known = sorted(path.parent.name for path in storage.glob("*/study.json"))
+        raise ValueError(f"{study}: not launched into {storage}; known there: {', '.join(known) or 'none'}")
+    return store, read_json(ResolvedStudy, store.study)
+
+
+def _command(study: Path, set_: list[str] | None) -> str:
+    overrides = [word for override in set_ or () for word in ("--set", override)]
+    return shlex.join(["tinyscale", "launch", str(study), *overrides])
+
+
+def _ask() -> Iterator[str]:
+    """Beginnings typed by the user, until an empty line or the end of input."""
+    while True:
+        try:
+            beginning = input("story> ")
+        except EOFError:
+            return
+        if not beginning.strip():
+            return
+        yield beginning
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _print_json(value: Any) -> None:
+    from tinyscale.spec import to_json
+
+    print(json.dumps(to_json(value), indent=2))

@@ -1,0 +1,131 @@
+"""Ray's beginning and end: this machine's own for one run, or a cluster that somebody keeps."""
+
+import importlib.util
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tinyscale.cluster.events import PreflightError
+from tinyscale.spec.study import Resources
+
+OBJECT_STORE_BYTES = 128 * 2**20
+"""Trials pass metrics through Ray and no tensors: its default of 30 % of the memory would be theirs for nothing."""
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # the user's to switch on
+    # Printed even where log_to_driver is off; the trial's events tell it. Read when ray is first imported.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed while executing a task",
+}
+OWN_RAY = {
+    # Ray's agents look for their head this long before they give up: at 60 s they outlive a killed driver by as much.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
+}
+
+
+def worker_environment(resources: Resources) -> dict[str, str]:
+    """Environment of every worker process, in place before it imports anything."""
+    variables = {
+        "OMP_NUM_THREADS": str(resources.cpus),
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # or every line stands in the log twice
+        # The pace at which Ray Train notices a dead or finished rank; its default is 2 s.
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    }
+    if not resources.gpus:
+        variables["DS_ACCELERATOR"] = "cpu"  # or DeepSpeed looks for a GPU, and takes one that is not the trial's
+    return variables
+
+
+@contextmanager
+def ray_session(address: str | None, resources: Resources) -> Iterator[None]:
+    """Ray for the body: one of its own when ``address`` is None, else a connection to that cluster.
+
+    Leaves nothing behind of what it started. Ray that the process had initialised already is used and left alone.
+
+    :raises PreflightError: no cluster answers at ``address``.
+    """
+    with environment(QUIET, override=False):
+        import ray
+
+        if ray.is_initialized():
+            yield
+            return
+        settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        settings["runtime_env"] = {"env_vars": worker_environment(resources)}
+        with _own_ray(settings) if address is None else _connection(address, settings):
+            yield
+
+
+@contextmanager
+def _own_ray(settings: Mapping[str, Any]) -> Iterator[None]:
+    import ray
+
+    # A short path, for Ray makes UNIX sockets below it, and a socket's path ends at 107 characters.
+    folder = tempfile.mkdtemp(prefix="tinyscale-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))
+    try:
+        with environment(OWN_RAY, override=False):  # its processes inherit it
+            ray.init(
+                address="local",  # whatever RAY_ADDRESS says
+                num_cpus=usable_cpus(),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=folder,
+                **settings,
+            )
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _connection(address: str, settings: dict[str, Any]) -> Iterator[None]:
+    import ray
+
+    settings["runtime_env"]["py_modules"] = _our_packages()
+    try:
+        ray.init(address=address, **settings)
+    except ConnectionError as error:
+        raise PreflightError(f"no Ray cluster answers at {address!r}: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def usable_cpus() -> int:
+    """CPU cores this process may use: its affinity and its cgroup's quota (version 2) honoured."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
+    except OSError:  # no cgroup, or version 1
+        return cores
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def _our_packages() -> list[str]:
+    """Folders of our packages, for machines that have the dependencies and not us."""
+    specs = (importlib.util.find_spec(name) for name in ("tinyscale", "tinyscale_kernels"))
+    return [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
+
+
+@contextmanager
+def environment(values: Mapping[str, str], *, override: bool = True) -> Iterator[None]:
+    """Set variables of this process for the body; without ``override`` those that are set stay as they are."""
+    before = {name: os.environ.get(name) for name in values if override or name not in os.environ}
+    os.environ.update({name: values[name] for name in before})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

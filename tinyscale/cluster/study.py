@@ -1,0 +1,235 @@
+"""One launch of a study: prepare, run what is missing, fit, lock forecasts, run the hold-outs, fit again."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tinyscale.accounting import count_parameters, training_flops
+from tinyscale.cluster.events import Event, Outcome, TrialEnded, TrialReported
+from tinyscale.cluster.session import ray_session
+from tinyscale.cluster.trials import run_trials
+from tinyscale.data import Prepared, prepare
+from tinyscale.laws.forecast import forecast_error, lock_forecasts, read_forecasts
+from tinyscale.laws.study import StudyLaw, fit_study
+from tinyscale.plan.planner import Plan
+from tinyscale.results.journal import read_journal
+from tinyscale.results.points import read_results
+from tinyscale.results.state import finished_ids
+from tinyscale.results.store import StudyStore
+from tinyscale.spec import Job, ResolvedStudy, Trial, TrialResult, read_json, write_json
+from tinyscale.spec.study import Setting
+from tinyscale.tracking import Projector
+
+PROJECT_EVERY_S = 2.0
+"""Least seconds between two projections of a running trial's journal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launched:
+    """How a launch came out."""
+
+    law: StudyLaw
+    failed: Mapping[str, str]
+    """Trials given up, by id, with the first line of the error."""
+    interrupted: bool
+    budget_reached: bool
+    ran: int
+    """Trials that this launch finished."""
+    projector: Projector
+
+
+def run_study(
+    plan: Plan,
+    storage: Path,
+    *,
+    cache: Path,
+    address: str | None,
+    on_event: Callable[[Event], None],
+    say: Callable[[str], None],
+    should_stop: Callable[[], bool],
+) -> Launched:
+    """Bring a study to its end, from wherever it stands. The caller holds the study's lock.
+
+    :param address: of a Ray cluster; None starts one on this machine.
+    :param on_event: hears of the trials, on this thread.
+    :param say: hears everything else, a line at a time.
+    :raises ValueError: the corpus can't be had, or is too small for the tokenizer.
+    :raises PreflightError: the cluster can't run these trials.
+    """
+    store = StudyStore(storage / plan.study.name)
+    resolved = _resolve(plan, store)
+    started = time.time()
+    deadline = started + plan.study.budget.wall_s if plan.study.budget.wall_s else None
+    projector = Projector(plan.study, storage, store.tracking, warn=say, derived=_derived)
+    follower = _Follower(plan.trials, store, projector, on_event)
+    done = finished_ids(store)
+    missing = [trial for trial in plan.trials if trial.id not in done]
+    outcome = Outcome()
+    if missing:
+        say(f"{len(missing)} of {len(plan.trials)} trials to run")
+        prepared = prepare(plan.study, tuple(sorted({t.model.vocab_size for t in missing})), cache, say)
+        write_json(store.study, replace(resolved, entropy_bpb=prepared.corpus.entropy_bpb))
+        jobs = [_job(plan, trial, prepared, store) for trial in missing]
+        with ray_session(address, plan.study.resources):  # one for both phases
+            for phase in _phases(jobs):
+                if phase[0].trial.holdout and not _lock(store, phase, say):
+                    break
+                ran = run_trials(
+                    store, phase, plan.study, on_event=follower, deadline_s=deadline, should_stop=should_stop
+                )
+                outcome = _joined(outcome, ran)
+                if ran.interrupted or ran.budget_reached or ran.failed:
+                    break
+        _keep_failures(store, plan.trials, outcome.failed)
+    follower.catch_up()
+    return Launched(
+        law=fit_study(store),
+        failed=outcome.failed,
+        interrupted=outcome.interrupted,
+        budget_reached=outcome.budget_reached,
+        ran=len(outcome.finished),
+        projector=projector,
+    )
+
+
+def track_study(launched: Launched, store: StudyStore, page: Path) -> None:
+    """Hand the law, the forecasts' errors and the report to MLflow's run of the study."""
+    resolved, results = read_json(ResolvedStudy, store.study), read_results(store)
+    artifacts = [path for path in (store.study, store.plan, store.law, page) if path.exists()]
+    mine = {trial.id: results[trial.id] for trial in resolved.trials if trial.id in results}
+    pictures = sorted(store.figures.glob("*.png"))
+    launched.projector.finish_study(
+        _metrics(launched.law, store, mine), [*artifacts, *pictures], results=[*mine.values()]
+    )
+    if launched.interrupted or launched.budget_reached or launched.failed:
+        launched.projector.stop()
+
+
+def _metrics(fitted: StudyLaw, store: StudyStore, results: Mapping[str, TrialResult]) -> dict[str, float]:
+    """The law's parameters and the largest error of the forecasts, as metrics of the study's run."""
+    metrics: dict[str, float] = {}
+    if law := fitted.law:
+        metrics = {f"law/{name}": getattr(law, name) for name in ("E", "A", "B", "alpha", "beta", "residual_rms")}
+    errors = [
+        forecast_error(forecast, result.points[-1].bpb)
+        for forecast in read_forecasts(store.forecasts)
+        if (result := results.get(forecast.trial_id)) and result.points
+    ]
+    return metrics | ({"forecast/error": max(errors, key=abs)} if errors else {})
+
+
+def _resolve(plan: Plan, store: StudyStore) -> ResolvedStudy:
+    """Write the resolved study; the entropy of a corpus prepared before stays known."""
+    entropy = read_json(ResolvedStudy, store.study).entropy_bpb if store.study.exists() else None
+    resolved = ResolvedStudy(study=plan.study, trials=plan.trials, entropy_bpb=entropy)
+    write_json(store.study, resolved)
+    write_json(store.plan, plan.rows())
+    return resolved
+
+
+def _derived(trial: Trial) -> Mapping[str, Setting]:
+    parameters = count_parameters(trial.model)
+    return {
+        "params_total": parameters.total,
+        "params_non_embedding": parameters.non_embedding,
+        "flops": training_flops(trial.model, trial.steps * trial.batch_tokens),
+    }
+
+
+def _job(plan: Plan, trial: Trial, prepared: Prepared, store: StudyStore) -> Job:
+    resources, vocab_size = plan.study.resources, trial.model.vocab_size
+    return Job(
+        trial=trial,
+        shards=str(prepared.shards[vocab_size]),
+        tokenizer=str(prepared.tokenizers[vocab_size]),
+        folder=str(store.trial(trial.id).path.absolute()),
+        engine=resources.engine,
+        workers=resources.workers,
+        threads=resources.cpus,
+    )
+
+
+def _phases(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The trials that are fitted, then the hold-outs: a forecast is locked between them."""
+    phases = [[job for job in jobs if job.trial.holdout is held] for held in (False, True)]
+    return [phase for phase in phases if phase]
+
+
+def _lock(store: StudyStore, phase: Sequence[Job], say: Callable[[str], None]) -> bool:
+    """Forecast the hold-outs that have not begun. False: fitted trials are missing, so the hold-outs wait."""
+    resolved, done = read_json(ResolvedStudy, store.study), finished_ids(store)
+    waiting = [trial.name for trial in resolved.trials if not trial.holdout and trial.id not in done]
+    if waiting:
+        say(f"the hold-outs wait: {len(waiting)} fitted trials have no result yet ({', '.join(waiting[:3])}, ...)")
+        return False
+    fitted = fit_study(store)
+    if fitted.law is None:
+        say(f"no forecast of the hold-outs: {fitted.refused}")
+        return True
+    fresh = [job.trial for job in phase if not store.trial(job.trial.id).journal.exists()]
+    for forecast in lock_forecasts(store.forecasts, fitted.law, fresh):
+        span = forecast.predicted
+        say(
+            f"forecast locked: {forecast.name} at {span.value:.4f} {forecast.unit} "
+            f"(95 % interval {span.low:.4f} to {span.high:.4f}), from {len(forecast.fitted_on)} trials"
+        )
+    return True
+
+
+def _joined(first: Outcome, second: Outcome) -> Outcome:
+    return Outcome(
+        finished=(*first.finished, *second.finished),
+        failed={**first.failed, **second.failed},
+        interrupted=first.interrupted or second.interrupted,
+        budget_reached=first.budget_reached or second.budget_reached,
+    )
+
+
+def _keep_failures(store: StudyStore, trials: Sequence[Trial], failed: Mapping[str, str]) -> None:
+    for trial in trials:
+        if message := failed.get(trial.id):
+            result = TrialResult(trial_id=trial.id, name=trial.name, status="failed", message=message)
+            write_json(store.trial(trial.id).result, replace(result, finished_s=time.time()))
+
+
+class _Follower:
+    """Passes events on, and journals on to MLflow as they grow."""
+
+    def __init__(
+        self, trials: Sequence[Trial], store: StudyStore, projector: Projector, on_event: Callable[[Event], None]
+    ) -> None:
+        self._trials = {trial.id: trial for trial in trials}
+        self._store = store
+        self._projector = projector
+        self._on_event = on_event
+        self._projected_s: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        self._on_event(event)
+        match event:
+            case TrialReported(trial_id=trial_id):
+                if time.monotonic() - self._projected_s.get(trial_id, 0.0) >= PROJECT_EVERY_S:
+                    self._project(self._trials[trial_id])
+                    self._projected_s[trial_id] = time.monotonic()
+            case TrialEnded(trial_id=trial_id, result=result):
+                self._project(self._trials[trial_id])
+                self._projector.finish_trial(self._trials[trial_id], result)
+
+    def catch_up(self) -> None:
+        """Send what is missing of every trial of the study; what MLflow has costs no request."""
+        results = read_results(self._store)
+        self._projector.connect()
+        for trial in self._trials.values():
+            self._project(trial)
+            if trial.id in results:
+                self._projector.finish_trial(trial, results[trial.id])
+
+    def _project(self, trial: Trial) -> None:
+        journal = self._store.trial(trial.id).journal
+        if not journal.exists():
+            return
+        if journal.stat().st_size < self._projector.sent(trial.id):
+            self._projector.forget(trial.id)
+        records, offset = read_journal(journal, self._projector.sent(trial.id))
+        self._projector.project(trial, records, offset)

@@ -1,0 +1,57 @@
+"""A study's points to its law."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tinyscale.laws.bootstrap import bootstrap, interval
+from tinyscale.laws.chinchilla import fit_chinchilla
+from tinyscale.laws.frontier import Frontier, frontier_exponents
+from tinyscale.laws.select import Unit, loss_of, params_of, select
+from tinyscale.laws.verdict import warn
+from tinyscale.spec import LawFit, Point
+from tinyscale.spec.study import LawOptions
+
+
+def fit_points(
+    points: Sequence[Point],
+    *,
+    unit: Unit = "bpb",
+    options: LawOptions | None = None,
+    excluded: Mapping[str, str] | None = None,
+) -> LawFit:
+    """The law L(N, D) of one vocabulary, with 95 % bootstrap intervals, exclusions and warnings.
+
+    Hold-outs, other vocabularies and worse learning rates at the same size and token budget stay out, each named
+    in ``excluded``; all seeds enter.
+
+    :param unit: ``bpb`` or ``nats per token``: the loss that is fitted.
+    :param options: which N, which vocabulary (0: the most common), how many resamples.
+    :param excluded: trials that yielded no point, with the reason; they go into ``excluded`` with the others.
+    :raises ValueError: the points cannot carry a law; says what to add.
+    """
+    options = options or LawOptions()
+    chosen, left_out, vocab_size = select(points, unit=unit, params=options.params, vocab_size=options.vocab_size)
+    N = np.array([params_of(point, options.params) for point in chosen], dtype=np.float64)
+    D = np.array([point.tokens for point in chosen], dtype=np.float64)
+    loss = np.array([loss_of(point, unit) for point in chosen])
+    # Shapes may share N and D; to the table they are repeats, told apart by their place in it.
+    fit = fit_chinchilla(N, D, loss, seed=range(len(chosen)))
+    trial_ids = tuple(point.trial_id for point in chosen)
+    draws = bootstrap(fit, trial_ids, draws=options.bootstraps)
+    columns = {name: (value, draws[:, i]) for i, (name, value) in enumerate(fit.parameters._asdict().items())}
+    columns["a"] = (Frontier(fit.parameters).a, frontier_exponents(draws))
+    intervals = {name: interval(value, column) for name, (value, column) in columns.items()}
+    return LawFit(
+        params=options.params,
+        unit=unit,
+        vocab_size=vocab_size,
+        **fit.parameters._asdict(),
+        intervals=intervals,
+        draws=tuple(tuple(float(number) for number in draw) for draw in draws),
+        objective=fit.objective,
+        residual_rms=fit.residual_rms,
+        trial_ids=trial_ids,
+        excluded={**(excluded or {}), **left_out},
+        warnings=warn(fit, intervals, N, D, loss),
+    )

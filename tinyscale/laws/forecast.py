@@ -1,0 +1,116 @@
+"""What the law says of models not yet trained, and the lock that keeps it honest."""
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tinyscale.accounting import count_parameters
+from tinyscale.laws.bootstrap import interval
+from tinyscale.laws.form import predict
+from tinyscale.spec import Forecast, Interval, LawFit, Trial, digest, read_json, to_json, write_json
+
+
+def forecast(fit: LawFit, N: float, D: float) -> Interval:
+    """Loss of one run of N parameters on D tokens, with the 95 % interval of what it will measure.
+
+    The interval holds both doubts: where the law lies (the bootstrap draws) and how far one run falls from it
+    (normal noise in the log loss, of the residuals' deviation with the five fitted parameters taken off).
+
+    :param N: parameters, of the kind that ``fit.params`` names.
+    :raises ValueError: N or D is not a positive number, or the fit has no bootstrap draws.
+    """
+    if not all(math.isfinite(number) and number > 0 for number in (N, D)):
+        raise ValueError(f"a forecast needs a positive number of parameters and tokens, not N = {N:g}, D = {D:g}")
+    if not fit.draws:
+        raise ValueError("this fit has no bootstrap draws, so its forecast would have no interval: fit it again")
+    points = len(fit.trial_ids)
+    spread = fit.residual_rms * math.sqrt(points / max(points - 5, 1))
+    noise = np.exp(spread * np.random.default_rng(0).standard_normal(len(fit.draws)))
+    drawn = predict(*np.array(fit.draws).T, N=N, D=D) * noise
+    return interval(float(predict(fit.E, fit.A, fit.B, fit.alpha, fit.beta, N=N, D=D)), drawn)
+
+
+def lock_forecasts(folder: Path, fit: LawFit, trials: Sequence[Trial]) -> tuple[Forecast, ...]:
+    """Forecasts each hold-out and writes it to ``folder/TRIAL_ID.json``, once: one that stands there is kept.
+
+    Call it before the first of the trials starts, with a law that has seen none of them.
+
+    :returns: the forecasts of all the trials, old and new, in their order.
+    :raises ValueError: the law has seen one of the trials, or a standing forecast was tampered with.
+    """
+    if seen := [trial.id for trial in trials if trial.id in fit.trial_ids]:
+        raise ValueError(f"the law was fitted on {seen[0]}: it cannot forecast what it has seen")
+    locked: list[Forecast] = []
+    for trial in trials:
+        path = folder / f"{trial.id}.json"
+        if not path.exists():
+            _write_once(path, _forecast_trial(fit, trial))
+        locked.append(read_forecast(path))
+    return tuple(locked)
+
+
+def read_forecasts(folder: Path) -> tuple[Forecast, ...]:
+    """Every locked forecast of a study, oldest first; empty when there are none.
+
+    :raises ValueError: one of them was edited after it was locked.
+    """
+    return tuple(sorted(map(read_forecast, folder.glob("*.json")), key=lambda f: (f.locked_s, f.trial_id)))
+
+
+def read_forecast(path: Path) -> Forecast:
+    """One locked forecast, its digest checked.
+
+    :raises ValueError: the file is no forecast, or is not as it was locked.
+    """
+    found = read_json(Forecast, path)
+    if found.digest != _digest(found) or found.trial_id != path.stem:
+        raise ValueError(
+            f"{path}: this forecast is not as it was locked (its digest does not match); put the original back, "
+            "or delete the file: the report then shows the hold-out without a forecast"
+        )
+    return found
+
+
+def forecast_error(predicted: Forecast, outcome: float) -> float:
+    """(forecast - outcome) / outcome: positive where the run did better than forecast."""
+    return (predicted.predicted.value - outcome) / outcome
+
+
+def _forecast_trial(fit: LawFit, trial: Trial) -> Forecast:
+    counted = count_parameters(trial.model)
+    params = counted.total if fit.params == "total" else counted.non_embedding
+    tokens = trial.steps * trial.batch_tokens
+    unlocked = Forecast(
+        trial_id=trial.id,
+        name=trial.name,
+        params=params,
+        tokens=tokens,
+        predicted=forecast(fit, params, tokens),
+        unit=fit.unit,
+        law_digest=digest(fit),
+        fitted_on=fit.trial_ids,
+        locked_s=time.time(),
+        digest="",
+    )
+    return replace(unlocked, digest=_digest(unlocked))
+
+
+def _digest(predicted: Forecast) -> str:
+    return digest({name: value for name, value in to_json(predicted).items() if name != "digest"})
+
+
+def _write_once(path: Path, predicted: Forecast) -> None:
+    """Whole or not at all, and never over another: a hard link fails where the name is taken."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    write_json(draft, predicted)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()

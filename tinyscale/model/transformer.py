@@ -1,0 +1,134 @@
+"""One decoder-only transformer (Vaswani et al. 2017; Radford et al. 2019) with the switches of ModelConfig.
+
+Shape letters, as suffixes of names:
+
+    B  sequences in the batch            H  query heads
+    T  tokens of a sequence              K  key-value heads
+    S  keys a query may look at          D  channels of a head
+    E  hidden size (residual stream)     F  intermediate size of the MLP
+    V  vocabulary size
+
+Weights are fp32; run it under ``torch.autocast`` for bf16.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tinyscale.model.attention import Attention, LayerCache, Rope
+from tinyscale.model.layers import MLP, Embedding, Linear, make_norm
+from tinyscale.model.shape import check_shape
+from tinyscale.spec import ModelConfig
+
+RESIDUAL_OUTPUTS = ("attention.out.weight", "mlp.down.weight")
+"""Ends of the names of weights that write into the residual stream."""
+
+
+class Block(nn.Module):
+    """Attention, then MLP, each added to the residual stream."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.pre_norm = config.norm_position == "pre"
+        self.attention_norm = make_norm(config)
+        self.attention = Attention(config, layer)
+        self.mlp_norm = make_norm(config)
+        self.mlp = MLP(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x_BTE: Tensor, rope: Rope | None, mask_TT: Tensor | None, cache: LayerCache | None) -> Tensor:
+        """(B, T, E) -> (B, T, E)."""
+        if self.pre_norm:
+            x_BTE = x_BTE + self.dropout(self.attention(self.attention_norm(x_BTE), rope, mask_TT, cache))
+            x_BTE = x_BTE + self.dropout(self.mlp(self.mlp_norm(x_BTE)))
+        else:
+            x_BTE = self.attention_norm(x_BTE + self.dropout(self.attention(x_BTE, rope, mask_TT, cache)))
+            x_BTE = self.mlp_norm(x_BTE + self.dropout(self.mlp(x_BTE)))
+        return x_BTE
+
+
+class Transformer(nn.Module):
+    """Tokens to logits. Built with the weights of ``init_weights(0)``; a tied head is no parameter of its own.
+
+    :raises ValueError: the config is no possible shape.
+    """
+
+    window_mask: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        check_shape(config)
+        self.config = config
+        self.token_embedding = Embedding(config.vocab_size, config.hidden_size)
+        learned = config.positions == "learned"
+        self.position_embedding = Embedding(config.context_length, config.hidden_size) if learned else None
+        self.rope = Rope(config) if config.positions == "rope" else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
+        self.final_norm = make_norm(config) if config.norm_position == "pre" else nn.Identity()
+        self.head = None if config.tie_embeddings else Linear(config.hidden_size, config.vocab_size, bias=False)
+        if 0 < config.sliding_window < config.context_length:
+            everything = torch.ones(config.context_length, config.context_length, dtype=torch.bool)
+            window_mask = everything.tril() & everything.triu(1 - config.sliding_window)
+            self.register_buffer("window_mask", window_mask, persistent=False)
+        self.init_weights(0)
+
+    @torch.no_grad()
+    def init_weights(self, seed: int) -> None:
+        """Draw all weights anew: the same seed gives the same weights on any device, whatever was drawn before.
+
+        Matrices are N(0, init_std^2); those that write into the residual stream are divided by sqrt(2 L), the number
+        of their additions, so that its variance does not grow with depth (Radford et al. 2019, section 2.3).
+        Biases are 0, scales of norms 1. The draws are made on the CPU in fp32, in the order of the parameters.
+        """
+        generator = torch.Generator(device="cpu").manual_seed(seed)
+        std, residual_std = self.config.init_std, self.config.init_std / math.sqrt(2 * self.config.num_layers)
+        for name, weight in self.named_parameters():
+            if weight.ndim == 1:
+                weight.fill_(0.0 if name.endswith("bias") else 1.0)
+            else:
+                draw = torch.empty(weight.shape, device="cpu")
+                draw.normal_(0.0, residual_std if name.endswith(RESIDUAL_OUTPUTS) else std, generator=generator)
+                weight.copy_(draw)
+
+    def forward(self, tokens_BT: Tensor, cache: list[LayerCache] | None = None) -> Tensor:
+        """Logits (B, T, V) of the token after each of ``tokens_BT`` (int64).
+
+        With a cache from :meth:`make_cache` (B = 1) the tokens continue the text in it and are added to it: first any
+        number, then one at a time.
+
+        :raises ValueError: the text is longer than the context.
+        """
+        T = tokens_BT.shape[1]
+        past = cache[0].length if cache else 0
+        if past + T > self.config.context_length:
+            raise ValueError(
+                f"a text of {past + T} tokens does not fit in the context_length of {self.config.context_length}; "
+                "cut the text or train with a longer context"
+            )
+        x_BTE = self.token_embedding(tokens_BT)
+        if self.position_embedding is not None:
+            x_BTE = x_BTE + self.position_embedding.weight[past : past + T]
+        x_BTE = self.dropout(x_BTE)
+        mask_TT = self.window_mask[:T, :T] if 0 < self.config.sliding_window < T else None
+        for layer, block in enumerate(self.blocks):
+            x_BTE = block(x_BTE, self.rope, mask_TT if layer % 2 else None, cache[layer] if cache else None)
+        head = self.token_embedding if self.head is None else self.head
+        return F.linear(self.final_norm(x_BTE), head.weight)
+
+    def loss(self, tokens_BT: Tensor, targets_BT: Tensor, reduction: str = "mean", ignore_index: int = -100) -> Tensor:
+        """Cross-entropy in nats, computed in fp32 under autocast too.
+
+        ``reduction="mean"``: a scalar over the targets that are not ``ignore_index`` (NaN where there is none).
+        ``reduction="none"``: (B, T), zero at ``ignore_index``.
+        """
+        logits_NV = self(tokens_BT).flatten(0, 1).float()
+        loss = F.cross_entropy(logits_NV, targets_BT.flatten(), reduction=reduction, ignore_index=ignore_index)
+        return loss.view_as(targets_BT) if reduction == "none" else loss
+
+    def make_cache(self) -> list[LayerCache]:
+        """Empty room for the keys and values of one text of up to ``context_length`` tokens."""
+        weight = self.token_embedding.weight
+        return [LayerCache(self.config, weight.device, weight.dtype) for _ in self.blocks]

@@ -1,0 +1,165 @@
+"""The planner: Study -> Plan. It starts nothing and trains nothing."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from tinyscale.data.corpus import corpus_digest
+from tinyscale.data.tokenizer import MIN_VOCAB_SIZE, tokenizer_digest
+from tinyscale.plan.check import check_trial
+from tinyscale.plan.quote import Quote, expected_speed, makespan, quote_trial
+from tinyscale.plan.recipe import resolve
+from tinyscale.spec import Study, Trial, TrialResult, to_json
+from tinyscale.spec.study import Axes
+
+GPT2_VOCAB_SIZE = 50_257
+MAX_VOCAB_SIZE = 2**18
+
+
+class PlanError(ValueError):
+    """A study whose trials can't be run as they stand; ``problems`` holds one sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All trials of a study, resolved, hold-outs last."""
+
+    study: Study
+    trials: tuple[Trial, ...]
+    quotes: Mapping[str, Quote]
+    """By trial id."""
+    basis: str
+    """What the expected times rest on."""
+
+    @property
+    def vocab_sizes(self) -> tuple[int, ...]:
+        """Every vocabulary, ascending."""
+        return tuple(sorted({trial.model.vocab_size for trial in self.trials}))
+
+    def wall_s(self, slots: int, skip: Collection[str] = ()) -> float:
+        """Expected seconds of the study with ``slots`` trials at once: hold-outs follow the fitted trials.
+
+        :param skip: ids of trials that need not run.
+        """
+        left = [trial for trial in self.trials if trial.id not in skip]
+        phases = [[self.quotes[trial.id].seconds for trial in left if trial.holdout is held] for held in (False, True)]
+        return sum(makespan(phase, slots) for phase in phases if phase)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every trial with everything derived, as plain data."""
+        return [
+            {
+                "id": trial.id,
+                "name": trial.name,
+                "holdout": trial.holdout,
+                "model": to_json(trial.model),
+                "train": to_json(trial.train),
+                "quote": to_json(self.quotes[trial.id]),
+            }
+            for trial in self.trials
+        ]
+
+
+def make_plan(study: Study, *, offline: bool = False, measured: Mapping[str, TrialResult] | None = None) -> Plan:
+    """Resolve every trial of a study.
+
+    :param offline: take a provisional corpus digest where the hub would have to be asked.
+    :param measured: results of earlier trials, to quote times from.
+    :raises PlanError: the trials don't fit together, or can't be trained; all problems at once.
+    :raises ValueError: the corpus is missing or unusable.
+    """
+    problems = _study_problems(study)
+    corpus = corpus_digest(study.corpus, offline=offline)
+    trials: dict[str, Trial] = {}
+    for grid, place, holdout in _grids(study):
+        for cell in _cells(grid):
+            try:
+                trial = _trial(study, cell, corpus, holdout)
+            except ValueError as error:
+                problems.append(f"{place}: {error}")
+                continue
+            problems += [f"{place}: {trial.shape}: {text}" for text in _check(study, trial)]
+            if trial.id in trials and trials[trial.id].holdout != holdout:
+                problems.append(f"{place}: {trial.shape} is in space as well; a hold-out must not be fitted")
+            trials.setdefault(trial.id, trial)
+    if problems:
+        raise PlanError(list(dict.fromkeys(problems)))
+    named = _with_suffixes(list(trials.values()), study)
+    speed = expected_speed(study.resources, measured or {}, named)
+    quotes = {trial.id: quote_trial(trial, speed, study.resources, study.budget) for trial in named}
+    named.sort(key=lambda trial: (trial.holdout, -quotes[trial.id].seconds))
+    return Plan(study=study, trials=tuple(named), quotes=quotes, basis=speed.basis)
+
+
+def _study_problems(study: Study) -> list[str]:
+    problems = []
+    allowed = study.name.replace("-", "").replace("_", "").replace(".", "")
+    if not (allowed.isascii() and allowed.isalnum() and study.name[0] not in ".-" and len(study.name) <= 80):
+        problems.append(f"name is {study.name!r}; use at most 80 letters, digits, - _ and . (it names a folder)")
+    if not study.space:
+        problems.append("space is empty; give at least one grid, such as - {hidden_size: [32, 64], tokens: 1M}")
+    if study.resources.workers < 1 or study.resources.cpus < 1 or study.resources.gpus < 0:
+        problems.append("resources: workers and cpus must be at least 1 and gpus at least 0")
+    if study.resources.gpus > 1:
+        problems.append(f"resources.gpus is {study.resources.gpus}; a worker drives one GPU at most: raise workers")
+    if study.resources.engine == "torch" and study.resources.workers > 1:
+        problems.append("resources.engine torch runs one worker; use zero for several")
+    if study.resources.max_failures < 0:
+        problems.append(f"resources.max_failures is {study.resources.max_failures}; it must be at least 0")
+    if study.law.bootstraps < 0:
+        problems.append(f"law.bootstraps is {study.law.bootstraps}; it must be at least 0")
+    if study.budget.wall_s < 0 or study.budget.price_per_device_hour < 0:
+        problems.append("budget: wall_s and price_per_device_hour must be at least 0")
+    return problems
+
+
+def _grids(study: Study) -> Iterator[tuple[Axes, str, bool]]:
+    for section, grids in (("space", study.space), ("holdout", study.holdout)):
+        for index, grid in enumerate(grids):
+            yield grid, f"{section}.{index}", section == "holdout"
+
+
+def _cells(grid: Axes) -> Iterator[dict[str, Any]]:
+    values = [value if isinstance(value, tuple) else (value,) for value in grid.values()]
+    for combination in product(*values):
+        yield dict(zip(grid, combination, strict=True))
+
+
+def _trial(study: Study, cell: Mapping[str, Any], corpus: str, holdout: bool) -> Trial:
+    settings = {**study.model, **study.train, **cell}
+    for name in ("hidden_size", "num_layers", "tokens", "vocab_size", "context_length", "batch_size"):
+        if settings.get(name, 1) < 1:
+            raise ValueError(f"{name} is {settings[name]}; it must be at least 1")
+    model, train = resolve(settings)
+    tokenizer = tokenizer_digest(study.tokenizer, corpus, model.vocab_size)
+    return Trial(model=model, train=train, corpus=corpus, tokenizer=tokenizer, holdout=holdout)
+
+
+def _check(study: Study, trial: Trial) -> list[str]:
+    bpe = (MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
+    vocab_sizes = bpe if study.tokenizer.source == "bpe" else (GPT2_VOCAB_SIZE, GPT2_VOCAB_SIZE)
+    return check_trial(trial, workers=study.resources.workers, vocab_sizes=vocab_sizes)
+
+
+_SHORT = {"learning_rate": "lr", "batch_size": "b", "context_length": "T", "num_heads": "h"}
+
+
+def _with_suffixes(trials: list[Trial], study: Study) -> list[Trial]:
+    """Name apart the trials of equal shape, by the axes of the study in which they differ."""
+    axes = dict.fromkeys(name for grid, _, _ in _grids(study) for name in grid)
+    named = []
+    for trial in trials:
+        twins = [_settings(twin) for twin in trials if twin.shape == trial.shape]
+        differing = [name for name in axes if len({str(twin[name]) for twin in twins}) > 1]
+        suffix = "".join(f"-{_SHORT.get(name, name + '=')}{_settings(trial)[name]}" for name in differing)
+        named.append(replace(trial, suffix=suffix))
+    return named
+
+
+def _settings(trial: Trial) -> dict[str, Any]:
+    return {**vars(trial.model), **vars(trial.train)}

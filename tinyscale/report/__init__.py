@@ -1,0 +1,1 @@
+"""What a study found: pictures, one self-contained page, tables for the terminal."""

@@ -1,0 +1,100 @@
+"""What a report is made of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tinyscale.laws.forecast import forecast_error
+from tinyscale.laws.select import loss_of
+from tinyscale.spec import Forecast, LawFit, Point, Record, Study, Trial, TrialResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportContent:
+    """All that one page tells."""
+
+    study: Study
+    trials: Sequence[Trial]
+    """Every planned trial, hold-outs included."""
+    results: Mapping[str, TrialResult]
+    """By trial id; a trial without one has not ended yet."""
+    curves: Mapping[str, Sequence[Record]]
+    """Journals by trial id."""
+    law: LawFit | None
+    law_refused: str
+    """Why there is no law; empty when there is one."""
+    forecasts: Sequence[Forecast]
+    stories: Sequence[tuple[str, str]]
+    """Prompts and what the model went on to tell."""
+    stories_from: str
+    """Name of the trial whose model told them."""
+    entropy_bpb: float | None
+    """Entropy of the validation text in bits per byte, where it is known."""
+    commands: Sequence[str]
+    """What to type to get the study again."""
+
+    @property
+    def points(self) -> list[Point]:
+        """Points of the trials that are done."""
+        done = [self.results[trial.id] for trial in self.trials if trial.id in self.results]
+        return [point for result in done if result.status == "done" for point in result.points]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastRow:
+    """A locked forecast beside what came of it."""
+
+    forecast: Forecast
+    outcome: float | None
+    """The measured loss in the forecast's unit; None while there is none."""
+    note: str
+    """What weakens the forecast, or why there is no outcome; empty when all is well."""
+
+    @property
+    def error(self) -> float | None:
+        """(forecast - outcome) / outcome."""
+        return None if self.outcome is None else forecast_error(self.forecast, self.outcome)
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether the outcome lies in the forecast's 95 % interval."""
+        span = self.forecast.predicted
+        return None if self.outcome is None else span.low <= self.outcome <= span.high
+
+    @property
+    def locked(self) -> str:
+        """When it was locked."""
+        return utc(self.forecast.locked_s)
+
+
+def forecast_rows(forecasts: Sequence[Forecast], results: Mapping[str, TrialResult]) -> list[ForecastRow]:
+    """Each forecast with its outcome."""
+    return [_row(forecast, results.get(forecast.trial_id)) for forecast in forecasts]
+
+
+def _row(forecast: Forecast, result: TrialResult | None) -> ForecastRow:
+    points = result.points if result and result.status == "done" else ()
+    point = next((point for point in points if point.tokens == forecast.tokens), None)
+    if result is None:
+        note = "not trained yet"
+    elif point is None:
+        note = f"{result.status}: {result.message}" if result.message else result.status
+    elif forecast.locked_s > result.started_s > 0:
+        note = "locked after the trial had begun"
+    else:
+        note = ""
+    return ForecastRow(forecast=forecast, outcome=loss_of(point, forecast.unit) if point else None, note=note)
+
+
+def utc(seconds: float) -> str:
+    """A Unix time as ``2025-03-14 09:26 UTC``."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def number(value: float) -> str:
+    """Four significant digits, without needless exponents: 0.3473, 477.8, 12,846, 1.23e+07."""
+    if value != 0 and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.2e}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:#.4g}"

@@ -1,0 +1,170 @@
+"""Tables on the terminal: the plan of a study, and where its trials stand."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tinyscale.laws.forecast import read_forecasts
+from tinyscale.laws.study import StudyLaw
+from tinyscale.plan.planner import Plan
+from tinyscale.plan.quote import Quote
+from tinyscale.report.terminal import law_lines
+from tinyscale.results.points import read_results
+from tinyscale.results.state import TrialState, trial_state
+from tinyscale.results.store import StudyStore
+from tinyscale.spec import Trial, short_count
+
+PIPE_WIDTH = 160
+"""Columns where there is no terminal to ask: wide enough that nothing is cut."""
+
+
+def console() -> Console:
+    """A console for tables."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 42 s, 3 min 10 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size(number: float) -> str:
+    """Bytes in words: 812 kB, 3.4 MB."""
+    for unit, letter in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= unit:
+            return f"{number / unit:.3g} {letter}"
+    return f"{number:.0f} B"
+
+
+def print_plan(plan: Plan, done: Collection[str]) -> None:
+    """Every trial with its derived values, then the sums. A value that all trials share is said once, above."""
+    columns = {name: [cell(trial, plan.quotes[trial.id]) for trial in plan.trials] for name, cell in _COLUMNS.items()}
+    if all(quote.cost is None for quote in plan.quotes.values()):
+        del columns["cost"]
+    if columns["kv heads"] == columns["heads"]:
+        del columns["kv heads"]
+    shared = {name: cells[0] for name, cells in columns.items() if len(set(cells)) == 1 and name in _MAY_BE_SHARED}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("trial", no_wrap=True)
+    for name in columns:
+        if name not in shared:
+            table.add_column(name, justify="right", no_wrap=True)
+    for row, trial in enumerate(plan.trials):
+        marks = " [cyan]hold-out[/]" * trial.holdout + " [green]done[/]" * (trial.id in done)
+        table.add_row(trial.name + marks, *(cells[row] for name, cells in columns.items() if name not in shared))
+    out = console()
+    out.print(f"[bold]{plan.study.name}[/]: {plan.study.question}".rstrip(": "), highlight=False)
+    out.print("every trial: " + ", ".join(f"{name} {value}" for name, value in shared.items()), highlight=False)
+    out.print(table)
+    for line in plan_totals(plan, done):
+        out.print(line, highlight=False)
+
+
+_COLUMNS: Mapping[str, Callable[[Trial, Quote], str]] = {
+    "preset": lambda trial, quote: trial.model.preset,
+    "params": lambda trial, quote: short_count(quote.params_total),
+    "non-emb": lambda trial, quote: short_count(quote.params_non_embedding),
+    "heads": lambda trial, quote: str(trial.model.num_heads),
+    "kv heads": lambda trial, quote: str(trial.model.num_kv_heads),
+    "mlp": lambda trial, quote: str(trial.model.intermediate_size),
+    "context": lambda trial, quote: str(trial.model.context_length),
+    "batch": lambda trial, quote: str(trial.train.batch_size),
+    "schedule": lambda trial, quote: trial.train.schedule,
+    "tokens": lambda trial, quote: short_count(quote.tokens),
+    "steps": lambda trial, quote: str(quote.steps),
+    "warm-up": lambda trial, quote: str(trial.train.warmup_steps),
+    "lr": lambda trial, quote: f"{trial.train.learning_rate:.2g}",
+    "FLOPs": lambda trial, quote: f"{quote.flops:.1e}",
+    "time": lambda trial, quote: duration(quote.seconds),
+    "disk": lambda trial, quote: size(quote.disk_bytes),
+    "cost": lambda trial, quote: f"{quote.cost or 0.0:.2f}",
+}
+_MAY_BE_SHARED = frozenset(_COLUMNS) - {"params", "non-emb", "FLOPs", "time", "disk", "cost"}
+
+
+def plan_totals(plan: Plan, done: Collection[str]) -> list[str]:
+    """What is still to be run, in three lines."""
+    quotes = [plan.quotes[trial.id] for trial in plan.trials if trial.id not in done]
+    resources = plan.study.resources
+    slots = max(1, (os.cpu_count() or 1) // (resources.workers * resources.cpus)) if not resources.gpus else 1
+    left = sum(quote.seconds for quote in quotes)
+    where = f"one GPU a trial{'' if resources.gpus >= 1 else ' share'}" if resources.gpus else f"{slots} at once here"
+    lines = [
+        f"to run: {len(quotes)} of {len(plan.trials)} trials, {sum(q.flops for q in quotes):.2e} training FLOPs, "
+        f"{duration(left)} one after another, {where}: {duration(plan.wall_s(slots, skip=done))}",
+        f"times rest on {plan.basis}",
+        f"disk: up to {size(sum(quote.disk_bytes for quote in quotes))} in the study's folder",
+    ]
+    if any(quote.cost is not None for quote in quotes):
+        budget = plan.study.budget
+        total = sum(quote.cost or 0.0 for quote in quotes)
+        lines.append(f"cost: {total:.2f} {budget.currency} at {budget.price_per_device_hour:g} per device-hour")
+    return lines
+
+
+def status_rows(store: StudyStore, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """One row a trial: name, state, progress, evaluation, time left."""
+    return [_status_row(trial, trial_state(store.trial(trial.id))) for trial in trials]
+
+
+def _status_row(trial: Trial, state: TrialState) -> dict[str, Any]:
+    last, result = state.last, state.result
+    speed = last.metrics.get("speed/tokens_per_s") if last else None
+    total = trial.steps * trial.batch_tokens
+    left = (total - last.tokens) / speed if last and speed and state.state == "running" else None
+    return {
+        "id": trial.id,
+        "name": trial.name,
+        "holdout": trial.holdout,
+        "state": state.state,
+        "progress": 1.0 if state.state == "done" else last.step / trial.steps if last else 0.0,
+        "bpb": state.last_eval.metrics["eval/bpb"] if state.last_eval else None,
+        "eta_s": left,
+        "seen_s_ago": time.time() - last.time_s if last and state.state == "running" else None,
+        "message": result.message if result else "",
+    }
+
+
+_COLOURS = {"done": "green", "running": "cyan", "failed": "red", "diverged": "red", "stopped": "yellow"}
+
+
+def print_status(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The rows as a table, with a count of each state under it."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("trial", no_wrap=True)
+    table.add_column("state")
+    for column in ("progress", "eval bpb", "time left"):
+        table.add_column(column, justify="right")
+    table.add_column("message")
+    for row in rows:
+        colour = _COLOURS.get(row["state"], "default")
+        table.add_row(
+            row["name"] + " [cyan]hold-out[/]" * row["holdout"],
+            f"[{colour}]{row['state']}[/]",
+            f"{row['progress']:.0%}",
+            f"{row['bpb']:.4f}" if row["bpb"] is not None else "",
+            duration(row["eta_s"]) if row["eta_s"] is not None else "",
+            row["message"],
+        )
+    counts = {state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(r["state"] for r in rows)}
+    console().print(table)
+    said = ", ".join(f"{count} {state}" for state, count in counts.items())
+    console().print(f"[bold]{name}[/]: {said}", highlight=False)
+
+
+def print_law(store: StudyStore, fitted: StudyLaw) -> None:
+    """The law, its forecasts and its warnings, a line each."""
+    lines = law_lines(fitted.law, read_forecasts(store.forecasts), read_results(store), fitted.refused)
+    for line in lines:
+        console().print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,55 @@
+"""Stories told by a finished model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+PROMPTS = ("Once upon a time", "One day, a little", "It was a sunny morning")
+"""Beginnings of the stories in the report."""
+
+
+class Storyteller:
+    """A model and its tokenizer, loaded once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load from a trial's folder or from its ``model`` folder.
+
+        :raises ValueError: there is no finished model in the folder.
+        """
+        from tinyscale.data.tokenizer import end_of_text_id, load_tokenizer
+        from tinyscale.model.store import load_model
+
+        home = folder if (folder / "model.safetensors").exists() else folder / "model"
+        if not (home / "model.safetensors").exists():
+            raise ValueError(f"{folder}: no finished model; give a trial's folder, such as runs/STUDY/trials/ID")
+        self._model = load_model(home)
+        self._tokenizer = load_tokenizer(home / "tokenizer.json")
+        self._end = end_of_text_id(self._tokenizer)
+
+    def tell(
+        self, prompt: str, *, max_tokens: int, temperature: float = 0.8, top_p: float = 0.95, seed: int = 0
+    ) -> Iterator[str]:
+        """The continuation of ``prompt``, piece by piece, each piece whole characters."""
+        import torch
+
+        from tinyscale.model.sample import generate
+
+        tokens = [self._end, *self._tokenizer.encode(prompt).ids]
+        ids: list[int] = []
+        told = ""
+        stream = generate(
+            self._model,
+            torch.tensor(tokens),
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            eos=self._end,
+        )
+        for token in stream:
+            if token == self._end:
+                break
+            ids.append(token)
+            text = self._tokenizer.decode(ids)
+            if not text.endswith("\ufffd"):  # half of a character: wait for its other bytes
+                yield text[len(told) :]
+                told = text

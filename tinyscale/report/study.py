@@ -1,0 +1,52 @@
+"""The report of a study, from what its folder holds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinyscale.laws.forecast import read_forecasts
+from tinyscale.laws.study import StudyLaw
+from tinyscale.report.page import ReportContent, write_report
+from tinyscale.report.stories import PROMPTS, Storyteller
+from tinyscale.results.journal import read_journal
+from tinyscale.results.points import read_results
+from tinyscale.results.store import StudyStore
+from tinyscale.spec import ResolvedStudy, TrialResult, read_json
+
+STORY_TOKENS = 200
+
+
+def report_study(store: StudyStore, fitted: StudyLaw, commands: Sequence[str]) -> Path:
+    """Write ``report.html`` and its pictures.
+
+    :param commands: how to reproduce the study.
+    """
+    resolved = read_json(ResolvedStudy, store.study)
+    results = read_results(store)
+    wanted = {trial.id: results[trial.id] for trial in resolved.trials if trial.id in results}
+    best = _best(list(wanted.values()))
+    content = ReportContent(
+        study=resolved.study,
+        trials=resolved.trials,
+        results=wanted,
+        curves={trial.id: read_journal(store.trial(trial.id).journal)[0] for trial in resolved.trials},
+        law=fitted.law,
+        law_refused=fitted.refused,
+        forecasts=read_forecasts(store.forecasts),
+        stories=_stories(store.trial(best.trial_id).path) if best else (),
+        stories_from=best.name if best else "",
+        entropy_bpb=resolved.entropy_bpb,
+        commands=commands,
+    )
+    return write_report(store, content)
+
+
+def _best(results: Sequence[TrialResult]) -> TrialResult | None:
+    """The finished trial with the lowest bits per byte, hold-outs included."""
+    scored = [result for result in results if result.points]
+    return min(scored, key=lambda result: result.points[-1].bpb, default=None)
+
+
+def _stories(folder: Path) -> tuple[tuple[str, str], ...]:
+    """A few stories of one model; a fixed seed, so the same model always tells the same."""
+    teller = Storyteller(folder)
+    return tuple((prompt, "".join(teller.tell(prompt, max_tokens=STORY_TOKENS))) for prompt in PROMPTS)

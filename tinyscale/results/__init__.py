@@ -1,0 +1,1 @@
+"""A study on disk: its files, its journals, its table of points."""

@@ -1,0 +1,97 @@
+"""Where a study's files lie: one folder a study, one folder a trial."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """``STORAGE/STUDY/trials/ID``."""
+
+    path: Path
+
+    @property
+    def job(self) -> Path:
+        """The trial's spec and where it runs (:class:`tinyscale.spec.Job`)."""
+        return self.path / "trial.json"
+
+    @property
+    def journal(self) -> Path:
+        """Every accepted metric, one JSON record a line."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Training state; emptied when the trial is done."""
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """The finished model: model.safetensors, config.json, tokenizer.json."""
+        return self.path / "model"
+
+    @property
+    def result(self) -> Path:
+        """The outcome (:class:`tinyscale.spec.TrialResult`)."""
+        return self.path / "result.json"
+
+    @property
+    def log(self) -> Path:
+        """What the trial's workers said."""
+        return self.path / "log.txt"
+
+
+@dataclass(frozen=True)
+class StudyStore:
+    """``STORAGE/STUDY``."""
+
+    path: Path
+
+    @property
+    def study(self) -> Path:
+        """The study with all its trials (:class:`tinyscale.spec.ResolvedStudy`)."""
+        return self.path / "study.json"
+
+    @property
+    def plan(self) -> Path:
+        """Every trial with its derived values and its quote, as of the last launch; for readers, never read back."""
+        return self.path / "plan.json"
+
+    @property
+    def law(self) -> Path:
+        """The last fit (:class:`tinyscale.spec.LawFit`)."""
+        return self.path / "law.json"
+
+    @property
+    def forecasts(self) -> Path:
+        """Folder of the locked forecasts, one file a hold-out."""
+        return self.path / "forecasts"
+
+    @property
+    def tracking(self) -> Path:
+        """How far each trial's journal is projected into MLflow."""
+        return self.path / "tracking.json"
+
+    @property
+    def figures(self) -> Path:
+        """PNG pictures of the report."""
+        return self.path / "figures"
+
+    @property
+    def report(self) -> Path:
+        """The self-contained page."""
+        return self.path / "report.html"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one driver of the study."""
+        return self.path / ".lock"
+
+    @property
+    def trials(self) -> Path:
+        """Folder of the trials."""
+        return self.path / "trials"
+
+    def trial(self, trial_id: str) -> TrialFolder:
+        """The folder of one trial."""
+        return TrialFolder(self.trials / trial_id)

@@ -1,0 +1,152 @@
+"""The study: one YAML file, as frozen data. ``load.py`` parses it, ``plan`` turns it into trials."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tinyscale.spec.trial import EngineName, Trial
+
+Setting = int | float | str | bool
+Settings = Mapping[str, Setting]
+"""Fields of ModelConfig and TrainConfig by name; the recipe derives those left out."""
+Axes = Mapping[str, Setting | tuple[Setting, ...]]
+"""Settings of which some are tuples: every combination is one trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltinCorpus:
+    """Stories drawn from the package's own weighted grammar; needs no network."""
+
+    source: Literal["builtin"] = "builtin"
+    train_stories: int = 40_000
+    """Training stories."""
+    valid_stories: int = 1_000
+    """Validation stories, drawn with another seed."""
+    seed: int = 0
+    """Seed of the generator."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesCorpus:
+    """Local UTF-8 text; a line ``<|endoftext|>`` ends each story."""
+
+    train: tuple[str, ...]
+    """Paths of the training text, relative to the current folder."""
+    valid: tuple[str, ...]
+    """Paths of the validation text."""
+    source: Literal["files"] = "files"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubCorpus:
+    """A data set of text files on the Hugging Face hub."""
+
+    source: Literal["hub"] = "hub"
+    repo: str = "roneneldan/TinyStories"
+    """Data set, as owner/name."""
+    revision: str = "main"
+    """Branch, tag or commit; the commit it led to is recorded."""
+    train: tuple[str, ...] = ("TinyStoriesV2-GPT4-train.txt",)
+    """Training files in the repository."""
+    valid: tuple[str, ...] = ("TinyStoriesV2-GPT4-valid.txt",)
+    """Validation files in the repository."""
+
+
+Corpus = BuiltinCorpus | FilesCorpus | HubCorpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerSpec:
+    """Where tokens come from."""
+
+    source: Literal["bpe", "gpt2"] = "bpe"
+    """bpe: byte-level BPE trained on the corpus, one training for every vocab_size; gpt2: OpenAI's 50,257."""
+    vocab_file: str = ""
+    """gpt2 only: local vocab.json instead of the hub's."""
+    merges_file: str = ""
+    """gpt2 only: local merges.txt instead of the hub's."""
+    train_bytes: int = 50_000_000
+    """bpe only: the merges are learned on the first stories that fit in this many bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one trial occupies."""
+
+    workers: int = 1
+    """Processes a trial (ZeRO-1 partitions the optimizer state over them)."""
+    cpus: int = 1
+    """CPU cores a worker; also its threads."""
+    gpus: float = 0.0
+    """GPUs a worker; a fraction shares one GPU between trials."""
+    engine: EngineName = "zero"
+    """zero: DeepSpeed ZeRO-1; torch: plain PyTorch, one worker only."""
+    max_failures: int = 3
+    """Times a crashed trial is started again in one launch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LawOptions:
+    """How the law is fitted."""
+
+    params: Literal["total", "non_embedding"] = "total"
+    """Which count of parameters is N."""
+    bootstraps: int = 1_000
+    """Resamples of the runs for the intervals."""
+    vocab_size: int = 0
+    """Vocabulary whose trials the law L(N, D) is fitted on; 0: the one that most trials have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracking:
+    """Where MLflow is."""
+
+    uri: str = ""
+    """Tracking server or store; empty: MLFLOW_TRACKING_URI, else ``mlflow.db`` in the storage folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Limits and prices."""
+
+    wall_s: float = 0.0
+    """Wall-clock seconds after which a launch stops its trials at a checkpoint (exit code 5); 0: none."""
+    price_per_device_hour: float = 0.0
+    """Price of one GPU for an hour (of one worker's cores on a CPU), for the quote; 0: no quote of cost."""
+    currency: str = "USD"
+    """Of the price."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A scaling study: what is varied, what is kept, what is forecast."""
+
+    name: str
+    """Folder under the storage, and the MLflow experiment."""
+    question: str = ""
+    """What the study asks, in a sentence."""
+    corpus: Corpus = field(default_factory=BuiltinCorpus)
+    tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
+    model: Settings = field(default_factory=dict)
+    """Fields of the model that every trial shares."""
+    train: Settings = field(default_factory=dict)
+    """Fields of the training that every trial shares."""
+    space: tuple[Axes, ...]
+    """Grids of trials: in each, a field may be a list, and every combination is a trial."""
+    holdout: tuple[Axes, ...] = ()
+    """Grids of trials that no fit sees: the law forecasts them first."""
+    resources: Resources = field(default_factory=Resources)
+    law: LawOptions = field(default_factory=LawOptions)
+    tracking: Tracking = field(default_factory=Tracking)
+    budget: Budget = field(default_factory=Budget)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedStudy:
+    """A study with all its trials: what ``study.json`` in the study's folder holds."""
+
+    study: Study
+    trials: tuple[Trial, ...]
+    """Every trial, hold-outs last."""
+    entropy_bpb: float | None = None
+    """Bits per byte of the validation stories under the built-in generator itself; None for other corpora."""

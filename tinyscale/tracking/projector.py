@@ -1,0 +1,192 @@
+"""One study's journals, results and law, projected into MLflow by the study's one driver."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tinyscale.spec import Record, Study, Trial, TrialResult, digest
+from tinyscale.spec.study import Setting
+from tinyscale.tracking import content
+from tinyscale.tracking.cursor import Cursor, Sent
+from tinyscale.tracking.link import Link
+from tinyscale.tracking.runs import Runs
+from tinyscale.tracking.uri import artifact_location, mask, resolve_uri
+
+LEADERBOARD = "leaderboard.json"
+RECORDS_AT_ONCE = 100
+
+
+def _nothing(trial: Trial) -> Mapping[str, Setting]:
+    return {}
+
+
+class Projector:
+    """Sends what the journals hold to MLflow, each point once, through any kill and outage.
+
+    Nothing here raises because MLflow is away: a call then does nothing and says False, ``warn`` hears of it once, and
+    the same calls made again later send what is missing. So a driver keeps no account: for every trial, each round and
+    each launch, it reads the journal from :meth:`sent`, hands the records to :meth:`project`, and the result, when
+    there is one, to :meth:`finish_trial`; what stands in MLflow already costs no request.
+
+    ``derived`` gives params of a trial that other rooms count (params_total, flops).
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        storage: Path,
+        cursor: Path,
+        *,
+        warn: Callable[[str], None],
+        derived: Callable[[Trial], Mapping[str, Setting]] = _nothing,
+    ) -> None:
+        """No request is made yet.
+
+        :raises ValueError: the URI is of a kind that MLflow doesn't write to, or the cursor file isn't ours.
+        """
+        self.uri = resolve_uri(study.tracking, storage)
+        self._study = study
+        self._artifacts = artifact_location(self.uri, storage)
+        self._cursor = Cursor(cursor, mask(self.uri))
+        self._link = Link(self.uri, warn)
+        self._derived = derived
+        self._runs: Runs | None = None
+        self._open: dict[str, Any] = {}
+        """Runs that this driver has sent to and not finished, by trial id."""
+        self._through: dict[str, tuple[tuple[str, int], int]] = {}
+        """By trial id: (run, offset the records started at), and how many of them went through."""
+
+    @property
+    def down(self) -> bool:
+        """The last request failed."""
+        return self._link.down
+
+    def connect(self) -> bool:
+        """Find or make the study's run, now, also when the pause after a failure isn't over."""
+        return self._attempt(lambda runs: None, at_once=True)
+
+    def sent(self, trial_id: str) -> int:
+        """Bytes of the trial's journal that MLflow has; the records handed to :meth:`project` start there."""
+        known = self._cursor.get(trial_id)
+        return known.offset if known else 0
+
+    def forget(self, trial_id: str) -> None:
+        """The trial's journal is shorter than :meth:`sent`: it was begun anew, and is sent to a run of its own."""
+        self._cursor.forget(trial_id)
+        self._open.pop(trial_id, None)
+
+    def project(self, trial: Trial, records: Sequence[Record], offset: int) -> bool:
+        """Send the journal's ``records``, those from :meth:`sent` up to byte ``offset``. True: MLflow has them."""
+        start = self.sent(trial.id)
+        if not records:
+            return offset == start
+        run_id = ""
+
+        def send(runs: Runs) -> None:
+            nonlocal run_id
+            if self.sent(trial.id) != start:
+                return  # the store turned out to hold less than the cursor said: all comes next time
+            run = self._run(runs, trial, repr(records[0].time_s))
+            runs.reopen(run)
+            self._open[trial.id] = run
+            self._send(runs, run.info.run_id, trial.id, records)
+            run_id = run.info.run_id
+
+        if not self._attempt(send) or not run_id:
+            return False
+        self._cursor.put(trial.id, Sent(run_id=run_id, offset=offset))
+        return True
+
+    def finish_trial(self, trial: Trial, result: TrialResult) -> bool:
+        """Close the trial's run: final metrics, how it ended, on what. True: MLflow has it."""
+        closing = digest(result)
+        known = self._cursor.get(trial.id)
+        if known and known.finished == closing:
+            return True
+        run_id = ""
+
+        def send(runs: Runs) -> None:
+            nonlocal run_id
+            run = self._run(runs, trial, None)
+            run_id = run.info.run_id
+            ended_ms = round(result.finished_s * 1000)
+            finals = content.result_metrics(result).items()
+            runs.metrics(run_id, [(name, value, ended_ms, 0) for name, value in finals])
+            runs.close(run, content.RUN_STATUS[result.status], content.result_tags(result), ended_ms)
+
+        if not self._attempt(send):
+            return False
+        self._cursor.put(trial.id, Sent(run_id=run_id, offset=self.sent(trial.id), finished=closing))
+        self._open.pop(trial.id, None)
+        return True
+
+    def finish_study(
+        self,
+        law_metrics: Mapping[str, float],
+        artifacts: Sequence[Path],
+        tags: Mapping[str, str] | None = None,
+        *,
+        results: Sequence[TrialResult] = (),
+    ) -> bool:
+        """Close the study's run: the law (keys such as ``law/alpha``, ``forecast/error``), files, the leaderboard.
+
+        The last word of a launch, so it is tried also when the pause after a failure isn't over. Said again, it
+        replaces the files and adds a point only to a metric whose value has changed.
+
+        :raises FileNotFoundError: an artifact isn't there.
+        """
+        if missing := [str(path) for path in artifacts if not path.exists()]:
+            raise FileNotFoundError(f"no such artifact: {', '.join(missing)}")
+        law = {content.metric_key(key): float(value) for key, value in law_metrics.items() if math.isfinite(value)}
+        now_ms = time.time_ns() // 1_000_000
+
+        def send(runs: Runs) -> None:
+            runs.changed_metrics(runs.study_id, law, now_ms)
+            runs.upload(runs.study_id, artifacts)
+            if results:
+                runs.table(runs.study_id, LEADERBOARD, content.LEADERBOARD_COLUMNS, content.leaderboard(results))
+            runs.close(runs.study, "FINISHED", {content.STATUS: "done", **(tags or {})}, now_ms)
+
+        return self._attempt(send, at_once=True)
+
+    def stop(self) -> bool:
+        """The launch ends before the study: its run, and those of the trials under way, say so."""
+        now_ms = time.time_ns() // 1_000_000
+
+        def send(runs: Runs) -> None:
+            for run in (*self._open.values(), runs.study):
+                runs.close(run, "KILLED", {content.STATUS: "stopped"}, now_ms)
+
+        return self._attempt(send, at_once=True)
+
+    def _send(self, runs: Runs, run_id: str, trial_id: str, records: Sequence[Record]) -> None:
+        """Send the records bit by bit. What went through before a failure is skipped when they come again: MLflow
+        would drop it, but at a fifth of the speed, and a store under load might never get to the end."""
+        here = (run_id, self.sent(trial_id))
+        through = self._through.get(trial_id, (here, 0))
+        for done in range(through[1] if through[0] == here else 0, len(records), RECORDS_AT_ONCE):
+            some = records[done : done + RECORDS_AT_ONCE]
+            points, left_out = content.points(some)
+            if left_out:
+                runs.tag(run_id, {content.NON_FINITE: "; ".join(left_out)})
+            runs.metrics(run_id, points)
+            self._through[trial_id] = (here, done + len(some))
+
+    def _run(self, runs: Runs, trial: Trial, journal: str | None) -> Any:
+        known = self._cursor.get(trial.id)
+        return runs.trial(trial, known.run_id if known else None, journal, self._derived(trial))
+
+    def _attempt(self, action: Callable[[Runs], None], *, at_once: bool = False) -> bool:
+        if self._link.attempt(lambda: action(self._connected()), at_once=at_once):
+            return True
+        self._runs = None  # what happened to the last request is unknown: find out again by the tags
+        return False
+
+    def _connected(self) -> Runs:
+        if self._runs is None:
+            runs = Runs(self._link.client(), self._study, self._artifacts)
+            self._cursor.keep_only(runs.ids())
+            self._runs = runs
+        return self._runs
