@@ -236,6 +236,13 @@ def test_stop_and_go_on(lab: Any) -> None:
     assert lab.run_of(running).info.status == "RUNNING"
 
 
+def test_a_damaged_cursor_is_named(lab: Any) -> None:
+    lab.cursor.parent.mkdir()
+    lab.cursor.write_text("[]")
+    with pytest.raises(ValueError, match=r"tracking\.json is damaged .*delete it"):
+        lab.projector()
+
+
 def test_import_is_light() -> None:
     code = "import sys, tinyscale.tracking; print('mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -7,9 +7,12 @@ from tinyscale.train.lock import FolderLockedError, hold_folder
 
 
 def test_a_folder_has_one_holder(tmp_path):
-    with hold_folder(tmp_path / "trial"), pytest.raises(FolderLockedError, match="in use by another process"):
-        with hold_folder(tmp_path / "trial", patience_s=0.1):
-            pass
+    with (
+        hold_folder(tmp_path / "trial"),
+        pytest.raises(FolderLockedError, match="in use by another process"),
+        hold_folder(tmp_path / "trial", patience_s=0.1),
+    ):
+        pytest.fail("two held it")
     with hold_folder(tmp_path / "trial", patience_s=0.0):
         pass
 

@@ -157,6 +157,12 @@ def test_jobs_that_cannot_run_are_refused(make_job, changes, message):
         next(train(job))
 
 
+@pytest.mark.parametrize("path", ["shards", "tokenizer"])
+def test_missing_data_is_named_before_training(make_job, path):
+    with pytest.raises(JobError, match="nowhere.*`tinyscale prepare`"):
+        next(train(replace(make_job(), **{path: "/nowhere"})))
+
+
 def test_another_trials_checkpoints_are_refused(make_job):
     job = make_job()
     asked = iter([False] * 6)

@@ -169,7 +169,11 @@ def _scores(p: Point) -> tuple[object, ...]:
 
 def _origin() -> dict[str, str]:
     """Who and what made a run, in the tags that have columns of their own in MLflow's tables."""
-    return {"mlflow.user": getpass.getuser(), "mlflow.source.name": "tinyscale"}
+    try:
+        user = {"mlflow.user": getpass.getuser()}
+    except (KeyError, OSError):
+        user = {}  # a container's user may have no name
+    return {**user, "mlflow.source.name": "tinyscale"}
 
 
 def _versions() -> list[str]:

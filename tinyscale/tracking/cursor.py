@@ -24,12 +24,17 @@ class Cursor:
     """``tracking.json``: a note that spares work. Without it all is sent again, and MLflow drops what it has."""
 
     def __init__(self, path: Path, store: str) -> None:
+        """:raises ValueError: the file isn't one of these."""
         self._path = path
-        self._store = store
         self._all: dict[str, dict[str, Sent]] = {}
         if path.exists():
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            self._all = {uri: {key: from_json(Sent, sent) for key, sent in of.items()} for uri, of in stored.items()}
+            try:
+                stored = json.loads(path.read_text(encoding="utf-8"))
+                self._all = {
+                    uri: {key: from_json(Sent, sent) for key, sent in of.items()} for uri, of in stored.items()
+                }
+            except (ValueError, AttributeError) as error:
+                raise ValueError(f"{path} is damaged ({error}): delete it, no metric is lost with it") from error
         self._mine = self._all.setdefault(store, {})
 
     def get(self, trial_id: str) -> Sent | None:

@@ -69,7 +69,8 @@ class Engine:
     def state(self) -> dict[str, Tensor]:
         """Whole fp32 weights and moments by ``weight/NAME``, ``exp_avg/NAME``, ``exp_avg_sq/NAME``, on the CPU.
 
-        Every worker must call it; it is complete on each. Needs at least one step taken.
+        Every worker must call it; it is complete on each. Needs at least one step taken. What is on the CPU already is
+        not copied: the next step changes it.
         """
         state = {f"weight/{name}": weight.detach().cpu() for name, weight in self.named_parameters.items()}
         for name, weight in self.named_parameters.items():

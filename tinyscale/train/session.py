@@ -42,6 +42,8 @@ class Session:
         self.model = Transformer(model_config)
         self.model.init_weights(train_config.seed)
         self.model.to(self.device.torch_device).train()
+        if not Path(job.tokenizer).is_file():  # the finished model needs it: say so now and not then
+            raise ValueError(f"no tokenizer at {job.tokenizer}; `tinyscale prepare` makes it")
         self.shards = Shards.open(Path(job.shards))
         if self.shards.vocab_size > model_config.vocab_size:
             raise ValueError(

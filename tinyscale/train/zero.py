@@ -23,7 +23,7 @@ from tinyscale.train.engine import MOMENTS, Engine, MicroBatch, StepOutcome, sum
 
 @contextmanager
 def _lean_import() -> Iterator[None]:
-    """Keep DeepSpeed from importing what no trial uses: of 6 CPU seconds until its first step, 4 are that.
+    """Keep DeepSpeed from importing what no trial uses: of 5 CPU seconds until its first step, 3 are that.
 
     Its autotuner imports mlflow where that is installed, and its Muon decorates functions with torch.compile, which
     loads the whole compiler.
