@@ -44,7 +44,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     "kv heads do not divide": ("num_layers: 2", "num_layers: 2, num_heads: 4, num_kv_heads: 3", "num_kv_heads is 3"),
     "odd rotary head": ("[32, 64]", "[33]", "rotary positions need an even number"),
     "vocabulary too small": ("vocab_size: 512", "vocab_size: 200", "vocab_size is 200"),
-    "gpt2 has one vocabulary": ("name: good", "name: good\ntokenizer: {source: gpt2}", "exactly 50257"),
+    "gpt2 has one vocabulary": ("name: good", "name: good\ntokenizer: {source: gpt2}", "it must be 50257"),
     "less than one batch": ("tokens: 1M", "tokens: 1000, batch_size: 64", "less than one batch of 4096"),
     "batch among workers": ("tokens: 1M", "tokens: 1M, batch_size: 9}\nresources: {workers: 2", "among 2 workers"),
     "micro-batch": ("tokens: 1M", "tokens: 1M, batch_size: 8, micro_batch_size: 3", "micro_batch_size is 3"),

@@ -91,7 +91,7 @@ def test_a_named_value_wins_over_the_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hidden", "heads"), [(16, 1), (24, 2), (64, 4), (96, 6), (256, 8), (512, 16), (768, 12), (1024, 16)]
+    ("hidden", "heads"), [(16, 1), (24, 1), (64, 4), (96, 6), (256, 8), (512, 16), (768, 12), (1024, 16)]
 )
 def test_heads(hidden: int, heads: int) -> None:
     assert num_heads(hidden) == heads

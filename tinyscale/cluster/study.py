@@ -69,6 +69,8 @@ def run_study(
     if missing:
         say(f"{len(missing)} of {len(plan.trials)} trials to run")
         prepared = prepare(plan.study, tuple(sorted({t.model.vocab_size for t in missing})), cache, say)
+        if prepared.corpus.digest != plan.trials[0].corpus:
+            raise ValueError("the corpus changed between planning and preparing it; launch again")
         write_json(store.study, replace(resolved, entropy_bpb=prepared.corpus.entropy_bpb))
         jobs = [_job(plan, trial, prepared, store) for trial in missing]
         with ray_session(address, plan.study.resources):  # one for both phases

@@ -39,11 +39,13 @@ def tokenizer_digest(spec: TokenizerSpec, corpus_digest: str, vocab_size: int) -
     """
     if spec.source == "gpt2":
         if vocab_size != GPT2_VOCAB_SIZE:
-            raise ValueError(f"vocab_size {vocab_size}: the gpt2 tokenizer has {GPT2_VOCAB_SIZE}; say so, or take bpe")
+            raise ValueError(f"vocab_size is {vocab_size}; with the gpt2 tokenizer it must be {GPT2_VOCAB_SIZE}")
         content = _gpt2_content(*_local_gpt2(spec)) if spec.vocab_file or spec.merges_file else GPT2_CONTENT
         return digest({"source": "gpt2", "content": content})
     if vocab_size < MIN_VOCAB_SIZE:
-        raise ValueError(f"vocab_size {vocab_size}: at least {MIN_VOCAB_SIZE} (256 bytes and {END_OF_TEXT})")
+        raise ValueError(
+            f"vocab_size is {vocab_size}; it must be at least {MIN_VOCAB_SIZE}: 256 bytes and {END_OF_TEXT}"
+        )
     return digest(
         {
             "corpus": corpus_digest,

@@ -5,13 +5,12 @@ from math import inf
 from tinyscale.spec import Trial
 
 
-def check_trial(trial: Trial, *, workers: int, vocab_sizes: tuple[int, int]) -> list[str]:
+def check_trial(trial: Trial, *, workers: int) -> list[str]:
     """What is wrong with a trial: sentences that name what was given and what is allowed; empty when nothing is.
 
     :param workers: processes that share the batch.
-    :param vocab_sizes: smallest and largest vocabulary that the tokenizer can have.
     """
-    return [*_positive(trial), *_shape(trial, vocab_sizes), *_training(trial, workers)]
+    return [*_positive(trial), *_shape(trial), *_training(trial, workers)]
 
 
 _AT_LEAST_ONE = (
@@ -58,14 +57,9 @@ def _positive(trial: Trial) -> list[str]:
     return problems
 
 
-def _shape(trial: Trial, vocab_sizes: tuple[int, int]) -> list[str]:
+def _shape(trial: Trial) -> list[str]:
     model = trial.model
     problems: list[str] = []
-    smallest, largest = vocab_sizes
-    if not smallest <= model.vocab_size <= largest:
-        several = f"from {smallest} (256 bytes and end-of-text) to {largest}"
-        why = f"exactly {smallest}" if smallest == largest else several
-        problems.append(f"vocab_size is {model.vocab_size}; with this tokenizer it must be {why}")
     if model.num_heads >= 1 and model.hidden_size % model.num_heads:
         divisors = [n for n in range(1, 65) if model.hidden_size % n == 0]
         problems.append(

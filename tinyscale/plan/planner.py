@@ -6,15 +6,12 @@ from itertools import product
 from typing import Any
 
 from tinyscale.data.corpus import corpus_digest
-from tinyscale.data.tokenizer import MIN_VOCAB_SIZE, tokenizer_digest
+from tinyscale.data.tokenizer import tokenizer_digest
 from tinyscale.plan.check import check_trial
 from tinyscale.plan.quote import Quote, expected_speed, makespan, quote_trial
 from tinyscale.plan.recipe import resolve
 from tinyscale.spec import Study, Trial, TrialResult, to_json
 from tinyscale.spec.study import Axes
-
-GPT2_VOCAB_SIZE = 50_257
-MAX_VOCAB_SIZE = 2**18
 
 
 class PlanError(ValueError):
@@ -74,6 +71,7 @@ def make_plan(study: Study, *, offline: bool = False, measured: Mapping[str, Tri
     :raises ValueError: the corpus is missing or unusable.
     """
     problems = _study_problems(study)
+    workers = max(1, study.resources.workers)
     corpus = corpus_digest(study.corpus, offline=offline)
     trials: dict[str, Trial] = {}
     for grid, place, holdout in _grids(study):
@@ -83,7 +81,7 @@ def make_plan(study: Study, *, offline: bool = False, measured: Mapping[str, Tri
             except ValueError as error:
                 problems.append(f"{place}: {error}")
                 continue
-            problems += [f"{place}: {trial.shape}: {text}" for text in _check(study, trial)]
+            problems += [f"{place}: {trial.shape}: {text}" for text in check_trial(trial, workers=workers)]
             if trial.id in trials and trials[trial.id].holdout != holdout:
                 problems.append(f"{place}: {trial.shape} is in space as well; a hold-out must not be fitted")
             trials.setdefault(trial.id, trial)
@@ -111,8 +109,8 @@ def _study_problems(study: Study) -> list[str]:
         problems.append("resources.engine torch runs one worker; use zero for several")
     if study.resources.max_failures < 0:
         problems.append(f"resources.max_failures is {study.resources.max_failures}; it must be at least 0")
-    if study.law.bootstraps < 0:
-        problems.append(f"law.bootstraps is {study.law.bootstraps}; it must be at least 0")
+    if study.law.bootstraps < 40:
+        problems.append(f"law.bootstraps is {study.law.bootstraps}; a 95 % interval needs at least 40")
     if study.budget.wall_s < 0 or study.budget.price_per_device_hour < 0:
         problems.append("budget: wall_s and price_per_device_hour must be at least 0")
     return problems
@@ -138,12 +136,6 @@ def _trial(study: Study, cell: Mapping[str, Any], corpus: str, holdout: bool) ->
     model, train = resolve(settings)
     tokenizer = tokenizer_digest(study.tokenizer, corpus, model.vocab_size)
     return Trial(model=model, train=train, corpus=corpus, tokenizer=tokenizer, holdout=holdout)
-
-
-def _check(study: Study, trial: Trial) -> list[str]:
-    bpe = (MIN_VOCAB_SIZE, MAX_VOCAB_SIZE)
-    vocab_sizes = bpe if study.tokenizer.source == "bpe" else (GPT2_VOCAB_SIZE, GPT2_VOCAB_SIZE)
-    return check_trial(trial, workers=study.resources.workers, vocab_sizes=vocab_sizes)
 
 
 _SHORT = {"learning_rate": "lr", "batch_size": "b", "context_length": "T", "num_heads": "h"}

@@ -1,0 +1,213 @@
+"""A whole study through the command line, as a user runs it: launch, look, launch again, extend, kill, go on."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+STUDY = """\
+name: tiny
+question: Does the whole path work?
+corpus: {source: builtin, train_stories: 1000, valid_stories: 100}
+model: {num_layers: 1, vocab_size: 300, context_length: 32}
+train: {batch_size: 8, eval_bytes: 10k, checkpoint_every: 20}
+space:
+  - hidden_size: [16, 24, 32]
+    tokens: [10k, 20k, 40k]
+holdout:
+  - {hidden_size: 48, tokens: 60k}
+law: {bootstraps: 100}
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "tiny.yaml").write_text(STUDY)
+    return folder
+
+
+def tinyscale(home: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    ran = subprocess.run(command(*words), cwd=home, env=environment(home), capture_output=True, text=True, timeout=400)
+    if check:
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran
+
+
+def command(*words: str) -> list[str]:
+    return [str(Path(sys.executable).with_name("tinyscale")), *words]
+
+
+def environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return kept | {"TINYSCALE_CACHE": str(home / "cache")}
+
+
+@pytest.fixture(scope="module")
+def launched(home: Path) -> str:
+    """The study, launched undisturbed; what the terminal said."""
+    return tinyscale(home, "launch", "tiny.yaml").stdout
+
+
+def losses(study: Path) -> dict[str, float]:
+    results = [json.loads(path.read_text()) for path in study.glob("trials/*/result.json")]
+    return {result["trial_id"]: result["points"][0]["bpb"] for result in results}
+
+
+def test_a_launch_ends_with_law_forecast_and_report(home: Path, launched: str) -> None:
+    assert launched.count("\ndone ") == 10
+    assert re.search(r"forecast locked: d48-L1-V300-D60k-s0 at [\d.]+ bpb", launched)
+    assert re.search(r"forecast of d48-L1-V300-D60k-s0: .* measured [\d.]+: error [+-][\d.]+%", launched)
+    assert re.search(r"bpb = .* / N\^.* / D\^", launched)
+    assert "mlflow ui --backend-store-uri sqlite:///" in launched
+    study = home / "runs" / "tiny"
+    assert len(losses(study)) == 10
+    assert json.loads((study / "study.json").read_text())["study"]["name"] == "tiny"
+    page = (study / "report.html").read_text()
+    assert "Does the whole path work?" in page
+    trial = next((study / "trials").glob("d32-L1-V300-D40k-*"))
+    names = {path.name for path in trial.iterdir()}
+    assert {"trial.json", "journal.jsonl", "result.json", "model", "log.txt"} <= names
+
+
+def test_mlflow_has_the_journal_of_every_trial(home: Path, launched: str) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{home / 'runs' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tiny")
+    runs = client.search_runs([experiment.experiment_id])
+    children = {run.data.tags["tinyscale.trial_id"]: run for run in runs if "mlflow.parentRunId" in run.data.tags}
+    assert len(runs) == 11
+    for trial_id, bpb in losses(home / "runs" / "tiny").items():
+        run = children[trial_id]
+        assert run.info.status == "FINISHED"
+        assert run.data.metrics["final/bpb"] == bpb
+        lines = (home / "runs" / "tiny" / "trials" / trial_id / "journal.jsonl").read_text().splitlines()
+        journal = [
+            (r["step"], r["metrics"]["train/loss"]) for r in map(json.loads, lines) if "train/loss" in r["metrics"]
+        ]
+        assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "train/loss")] == journal
+
+
+def test_launching_again_runs_nothing(home: Path, launched: str) -> None:
+    before = {path: path.stat().st_mtime_ns for path in home.glob("runs/tiny/trials/*/*")}
+    again = tinyscale(home, "launch", "tiny.yaml").stdout
+    assert "start" not in again
+    assert "done " not in again
+    assert {path: path.stat().st_mtime_ns for path in home.glob("runs/tiny/trials/*/*")} == before
+
+
+def test_an_added_size_runs_only_its_trials(home: Path, launched: str) -> None:
+    storage = home / "extended"
+    shutil.copytree(home / "runs" / "tiny", storage / "tiny")
+    said = tinyscale(
+        home, "launch", "tiny.yaml", "--storage", "extended", "--set", "space.0.hidden_size=[16, 24, 32, 40]"
+    ).stdout
+    started = re.findall(r"^start  (\S+)", said, re.MULTILINE)
+    assert sorted(started) == ["d40-L1-V300-D10k-s0", "d40-L1-V300-D20k-s0", "d40-L1-V300-D40k-s0"]
+    ours = losses(storage / "tiny")
+    assert len(ours) == 13
+    assert losses(home / "runs" / "tiny").items() <= ours.items()
+
+
+def test_status_fit_report_and_generate_need_no_ray(home: Path, launched: str) -> None:
+    rows = json.loads(tinyscale(home, "status", "tiny", "--json").stdout)
+    assert [row["state"] for row in rows] == ["done"] * 10
+    assert "10 done" in tinyscale(home, "status", "tiny.yaml").stdout
+    law = json.loads(tinyscale(home, "fit", "tiny", "--json").stdout)["law"]
+    assert len(law["trial_ids"]) == 9
+    stored = json.loads((home / "runs" / "tiny" / "law.json").read_text())
+    assert law["alpha"] == stored["alpha"]
+    page = tinyscale(home, "report", "tiny").stdout.strip()
+    assert (home / page).read_text().startswith("<!doctype html>")
+    model = next((home / "runs" / "tiny" / "trials").glob("d48-*"))
+    told = [tinyscale(home, "generate", str(model), "--prompt", "Once", "--tokens", "20").stdout for _ in range(2)]
+    assert told[0] == told[1]
+    assert told[0].startswith("Once")
+    assert len(told[0]) > 10
+
+
+def test_generate_asks_until_an_empty_line(home: Path, launched: str) -> None:
+    model = next((home / "runs" / "tiny" / "trials").glob("d48-*"))
+    ran = subprocess.run(
+        command("generate", str(model), "--tokens", "5"),
+        cwd=home,
+        env=environment(home),
+        input="One day\nThe cat\n\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "One day" in ran.stdout
+    assert "The cat" in ran.stdout
+
+
+def test_a_killed_driver_is_continued_with_the_same_numbers(home: Path, launched: str) -> None:
+    study = home / "killed" / "tiny"
+    words = command("launch", "tiny.yaml", "--storage", "killed")
+    driver = subprocess.Popen(words, cwd=home, env=environment(home), stdout=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: len(losses(study)) >= 2 and list(study.glob("trials/*/checkpoints/*")), driver)
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    assert 2 <= len(losses(study)) < 10
+    tinyscale(home, "launch", "tiny.yaml", "--storage", "killed")
+    assert losses(study) == losses(home / "runs" / "tiny")
+
+
+def test_ctrl_c_stops_at_a_checkpoint_and_launch_goes_on(home: Path, launched: str) -> None:
+    study = home / "stopped" / "tiny"
+    words = command("launch", "tiny.yaml", "--storage", "stopped")
+    driver = subprocess.Popen(words, cwd=home, env=environment(home), stdout=subprocess.PIPE, text=True)
+    wait_for(lambda: losses(study), driver)
+    driver.send_signal(signal.SIGINT)
+    said, _ = driver.communicate(timeout=200)
+    assert driver.returncode == 130, said
+    assert "launch again to go on" in said
+    assert len(losses(study)) < 10
+    tinyscale(home, "launch", "tiny.yaml", "--storage", "stopped")
+    assert losses(study) == losses(home / "runs" / "tiny")
+
+
+def wait_for(condition, process: subprocess.Popen[str], limit_s: float = 200) -> None:
+    until = time.monotonic() + limit_s
+    while not condition():
+        assert process.poll() is None, "the launch ended too soon"
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_second_driver_is_refused(home: Path, launched: str) -> None:
+    import fcntl
+
+    with (home / "runs" / "tiny" / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused = tinyscale(home, "launch", "tiny.yaml", check=False)
+    assert refused.returncode == 3
+    assert "is being run by" in refused.stderr
+
+
+def test_what_cannot_run_here_is_refused_before_it_starts(home: Path) -> None:
+    refused = tinyscale(
+        home, "launch", "tiny.yaml", "--storage", "toolarge", "--set", "resources={cpus: 4096}", check=False
+    )
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    assert "4096" in refused.stderr
+    assert not list((home / "toolarge").glob("tiny/trials/*/journal.jsonl"))
+
+
+def test_a_spent_budget_ends_with_its_own_code(home: Path, launched: str) -> None:
+    spent = tinyscale(home, "launch", "tiny.yaml", "--storage", "spent", "--set", "budget.wall_s=0.5", check=False)
+    assert spent.returncode == 5, spent.stdout + spent.stderr
+    assert "budget reached" in spent.stdout
