@@ -159,7 +159,7 @@ def test_jobs_that_cannot_run_are_refused(make_job, changes, message):
 
 @pytest.mark.parametrize("path", ["shards", "tokenizer"])
 def test_missing_data_is_named_before_training(make_job, path):
-    with pytest.raises(JobError, match="nowhere.*`tinyscale prepare`"):
+    with pytest.raises(JobError, match=r"nowhere.*`tinyscale prepare`"):
         next(train(replace(make_job(), **{path: "/nowhere"})))
 
 

@@ -26,6 +26,10 @@ STOP_WAIT_S = 60.0
 """Longest wait for the ranks to checkpoint when the study is stopped."""
 
 
+class GroupFailedError(RuntimeError):
+    """A rank died or raised, and with it the group; another try may do better."""
+
+
 class TrialGroup(Trainable):  # type: ignore[misc]  # ray is not typed
     """Supervises the worker group of one trial; what it reports it reads from the trial's journal.
 
@@ -62,7 +66,7 @@ class TrialGroup(Trainable):  # type: ignore[misc]  # ray is not typed
         if self._error is not None:
             if message := deterministic(self._error):
                 return Report(done=True, error=message).to_result()
-            raise self._error
+            raise GroupFailedError(by_rank(self._error)) from self._error
         records, self._offset = read_journal(self._folder.journal, self._offset)
         return Report(done=over, record=records[-1] if records else None).to_result()
 
@@ -117,3 +121,10 @@ def deterministic(error: Exception) -> str:
     """The message of a rank's ValueError, which another try would only repeat; empty for other errors."""
     failures = error.worker_failures.values() if isinstance(error, WorkerGroupError) else ()
     return next((first_line(e) for e in failures if isinstance(e, ValueError)), "")
+
+
+def by_rank(error: Exception) -> str:
+    """What happened to which rank, in a line; Ray Train's own first line does not say."""
+    if not isinstance(error, WorkerGroupError):
+        return first_line(error)
+    return "; ".join(f"rank {rank}: {first_line(failure)}" for rank, failure in sorted(error.worker_failures.items()))

@@ -28,7 +28,7 @@ class LiveView:
         """:param done: trials that were finished before the launch."""
         self._trials = {trial.id: trial for trial in plan.trials}
         self._plan = plan
-        self._done = set(done)
+        self._done = set(done) & set(self._trials)
         self._failed: set[str] = set()
         self._running: dict[str, Record | None] = {}
         self._bpb: dict[str, float] = {}

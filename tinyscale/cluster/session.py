@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,15 +16,12 @@ from tinyscale.spec.study import Resources
 
 OBJECT_STORE_BYTES = 128 * 2**20
 """Trials pass metrics through Ray and no tensors: its default of 30 % of the memory would be theirs for nothing."""
+KNOCK_S = 10.0
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # the user's to switch on
     # Printed even where log_to_driver is off; the trial's events tell it. Read when ray is first imported.
     "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed while executing a task",
-}
-OWN_RAY = {
-    # Ray's agents look for their head this long before they give up: at 60 s they outlive a killed driver by as much.
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
 }
 
 
@@ -70,15 +68,14 @@ def _own_ray(settings: Mapping[str, Any]) -> Iterator[None]:
     # A short path, for Ray makes UNIX sockets below it, and a socket's path ends at 107 characters.
     folder = tempfile.mkdtemp(prefix="tinyscale-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))
     try:
-        with environment(OWN_RAY, override=False):  # its processes inherit it
-            ray.init(
-                address="local",  # whatever RAY_ADDRESS says
-                num_cpus=usable_cpus(),
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                _temp_dir=folder,
-                **settings,
-            )
+        ray.init(
+            address="local",  # whatever RAY_ADDRESS says
+            num_cpus=usable_cpus(),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _temp_dir=folder,
+            **settings,
+        )
         yield
     finally:
         ray.shutdown()
@@ -89,15 +86,31 @@ def _own_ray(settings: Mapping[str, Any]) -> Iterator[None]:
 def _connection(address: str, settings: dict[str, Any]) -> Iterator[None]:
     import ray
 
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS", address)
+    _knock(address)
     settings["runtime_env"]["py_modules"] = _our_packages()
     try:
         ray.init(address=address, **settings)
-    except ConnectionError as error:
-        raise PreflightError(f"no Ray cluster answers at {address!r}: {error}") from error
+    except (ConnectionError, ValueError) as error:  # ValueError: ray:// without the packages of ray[client]
+        raise PreflightError(f"no connection to a Ray cluster at {address!r}: {error}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Whether anything listens at ``host:port``: Ray itself would try for minutes, and say so every 5 s."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # auto, or something that Ray has words for
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
+    except OSError as error:
+        raise PreflightError(
+            f"no Ray cluster answers at {address!r} ({error}): is it up, and may this machine reach that port?"
+        ) from error
 
 
 def usable_cpus() -> int:
@@ -113,7 +126,8 @@ def usable_cpus() -> int:
 def _our_packages() -> list[str]:
     """Folders of our packages, for machines that have the dependencies and not us."""
     specs = (importlib.util.find_spec(name) for name in ("tinyscale", "tinyscale_kernels"))
-    return [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
+    folders = [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
+    return [folder for folder in folders if Path(folder).is_dir()]
 
 
 @contextmanager
