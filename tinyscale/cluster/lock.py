@@ -1,55 +1,19 @@
-"""One driver a study, one worker a trial: advisory locks that the kernel drops when their holder dies."""
+"""One driver a study."""
 
-import fcntl
 import json
 import os
 import socket
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 from tinyscale.cluster.events import PreflightError
-
-POLL_S = 0.05
+from tinyscale.results.lock import FileLock
 
 
 class StudyLockedError(PreflightError):
     """Another process drives the study."""
-
-
-class FileLock:
-    """flock(2) on a file that stays: deleting it would let two holders in."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: IO[str] | None = None
-
-    def acquire(self, wait_s: float = 0.0) -> IO[str]:
-        """Take the lock, waiting at most ``wait_s`` for its holder to go; the open file is for notes of the holder.
-
-        :raises BlockingIOError: it is still held.
-        """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = self.path.open("a+", encoding="utf-8")
-        give_up = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= give_up:
-                    file.close()
-                    raise
-                time.sleep(POLL_S)
-            else:
-                self._file = file
-                return file
-
-    def release(self) -> None:
-        """Let the next one in; nothing happens if the lock is not held."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
 
 class StudyLock:

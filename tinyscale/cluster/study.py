@@ -10,7 +10,7 @@ from tinyscale.cluster.events import Event, Outcome, TrialEnded, TrialReported
 from tinyscale.cluster.session import ray_session
 from tinyscale.cluster.trials import run_trials
 from tinyscale.data import Prepared, prepare
-from tinyscale.laws.forecast import forecast_error, lock_forecasts, read_forecasts
+from tinyscale.laws.forecast import forecast_error, lock_forecasts, study_forecasts
 from tinyscale.laws.study import StudyLaw, fit_study
 from tinyscale.plan.planner import Plan
 from tinyscale.results.journal import read_journal
@@ -102,20 +102,22 @@ def track_study(launched: Launched, store: StudyStore, page: Path) -> None:
     mine = {trial.id: results[trial.id] for trial in resolved.trials if trial.id in results}
     pictures = sorted(store.figures.glob("*.png"))
     launched.projector.finish_study(
-        _metrics(launched.law, store, mine), [*artifacts, *pictures], results=[*mine.values()]
+        _metrics(launched.law, store, resolved.trials, mine), [*artifacts, *pictures], results=[*mine.values()]
     )
     if launched.interrupted or launched.budget_reached or launched.failed:
         launched.projector.stop()
 
 
-def _metrics(fitted: StudyLaw, store: StudyStore, results: Mapping[str, TrialResult]) -> dict[str, float]:
+def _metrics(
+    fitted: StudyLaw, store: StudyStore, trials: Sequence[Trial], results: Mapping[str, TrialResult]
+) -> dict[str, float]:
     """The law's parameters and the largest error of the forecasts, as metrics of the study's run."""
     metrics: dict[str, float] = {}
     if law := fitted.law:
         metrics = {f"law/{name}": getattr(law, name) for name in ("E", "A", "B", "alpha", "beta", "residual_rms")}
     errors = [
         forecast_error(forecast, result.points[-1].bpb)
-        for forecast in read_forecasts(store.forecasts)
+        for forecast in study_forecasts(store.forecasts, trials)
         if (result := results.get(forecast.trial_id)) and result.points
     ]
     return metrics | ({"forecast/error": max(errors, key=abs)} if errors else {})

@@ -62,6 +62,15 @@ def read_forecasts(folder: Path) -> tuple[Forecast, ...]:
     return tuple(sorted(map(read_forecast, folder.glob("*.json")), key=lambda f: (f.locked_s, f.trial_id)))
 
 
+def study_forecasts(folder: Path, trials: Sequence[Trial]) -> tuple[Forecast, ...]:
+    """The locked forecasts of a study's present hold-outs; those of trials it no longer has stay on the disk.
+
+    :raises ValueError: as :func:`read_forecasts`.
+    """
+    wanted = {trial.id for trial in trials if trial.holdout}
+    return tuple(found for found in read_forecasts(folder) if found.trial_id in wanted)
+
+
 def read_forecast(path: Path) -> Forecast:
     """One locked forecast, its digest checked.
 

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tinyscale.laws.forecast import read_forecasts
+from tinyscale.laws.forecast import study_forecasts
 from tinyscale.laws.study import StudyLaw
 from tinyscale.plan.planner import Plan
 from tinyscale.plan.quote import Quote
@@ -18,7 +18,7 @@ from tinyscale.report.terminal import law_lines
 from tinyscale.results.points import read_results
 from tinyscale.results.state import TrialState, trial_state
 from tinyscale.results.store import StudyStore
-from tinyscale.spec import Trial, short_count
+from tinyscale.spec import ResolvedStudy, Trial, read_json, short_count
 
 PIPE_WIDTH = 160
 """Columns where there is no terminal to ask: wide enough that nothing is cut."""
@@ -165,6 +165,7 @@ def print_status(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def print_law(store: StudyStore, fitted: StudyLaw) -> None:
     """The law, its forecasts and its warnings, a line each."""
-    lines = law_lines(fitted.law, read_forecasts(store.forecasts), read_results(store), fitted.refused)
-    for line in lines:
+    resolved = read_json(ResolvedStudy, store.study)
+    forecasts = study_forecasts(store.forecasts, resolved.trials)
+    for line in law_lines(fitted.law, forecasts, read_results(store), fitted.refused):
         console().print(line, highlight=False, markup=False, soft_wrap=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinyscale.laws.forecast import read_forecasts
+from tinyscale.laws.forecast import study_forecasts
 from tinyscale.laws.study import StudyLaw
 from tinyscale.report.page import ReportContent, write_report
 from tinyscale.report.stories import PROMPTS, Storyteller
@@ -31,7 +31,7 @@ def report_study(store: StudyStore, fitted: StudyLaw, commands: Sequence[str]) -
         curves={trial.id: read_journal(store.trial(trial.id).journal)[0] for trial in resolved.trials},
         law=fitted.law,
         law_refused=fitted.refused,
-        forecasts=read_forecasts(store.forecasts),
+        forecasts=study_forecasts(store.forecasts, resolved.trials),
         stories=_stories(store.trial(best.trial_id).path) if best else (),
         stories_from=best.name if best else "",
         entropy_bpb=resolved.entropy_bpb,

@@ -1,10 +1,10 @@
 """The state of a trial as its folder tells it, for whoever looks from outside."""
 
-import fcntl
 from dataclasses import dataclass
 from typing import Literal
 
 from tinyscale.results.journal import read_journal
+from tinyscale.results.lock import FileLock
 from tinyscale.results.points import read_results
 from tinyscale.results.store import StudyStore, TrialFolder
 from tinyscale.spec import Record, TrialResult, read_json
@@ -30,7 +30,7 @@ def trial_state(folder: TrialFolder) -> TrialState:
     records = read_journal(folder.journal)[0] if folder.journal.exists() else []
     last = records[-1] if records else None
     last_eval = next((record for record in reversed(records) if "eval/bpb" in record.metrics), None)
-    if _held(folder):
+    if FileLock(folder.lock).held():
         return TrialState("running", None, last, last_eval)
     if folder.result.exists():
         result = read_json(TrialResult, folder.result)
@@ -41,16 +41,3 @@ def trial_state(folder: TrialFolder) -> TrialState:
 def finished_ids(store: StudyStore) -> set[str]:
     """Trials with a final result: done or diverged. A failed one is tried again by the next launch."""
     return {trial_id for trial_id, result in read_results(store).items() if result.status != "failed"}
-
-
-def _held(folder: TrialFolder) -> bool:
-    """Whether a worker holds the trial's lock."""
-    lock = folder.path / ".lock"
-    if not lock.exists():
-        return False
-    with lock.open("rb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False

@@ -36,6 +36,11 @@ class TrialFolder:
         return self.path / "result.json"
 
     @property
+    def lock(self) -> Path:
+        """Held by the one worker of the trial."""
+        return self.path / ".lock"
+
+    @property
     def log(self) -> Path:
         """What the trial's workers said."""
         return self.path / "log.txt"
