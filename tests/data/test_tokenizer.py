@@ -104,9 +104,9 @@ def test_digest_names_corpus_and_size_and_checks_the_size() -> None:
         tokenizer_digest(s, c, v) for s in (spec, TokenizerSpec(train_bytes=9)) for c in "ab" for v in (300, 301)
     }
     assert len(digests) == 8
-    with pytest.raises(ValueError, match="vocab_size 256: at least 257"):
+    with pytest.raises(ValueError, match="vocab_size is 256; it must be at least 257"):
         tokenizer_digest(spec, "a", 256)
-    with pytest.raises(ValueError, match="gpt2 tokenizer has 50257"):
+    with pytest.raises(ValueError, match="with the gpt2 tokenizer it must be 50257"):
         tokenizer_digest(TokenizerSpec(source="gpt2"), "a", 512)
 
 

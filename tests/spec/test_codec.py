@@ -53,6 +53,11 @@ def test_override_replaces_one_value(tmp_path: Path) -> None:
     assert changed.law.bootstraps == 10
 
 
+def test_a_value_in_the_place_of_fields_is_refused() -> None:
+    with pytest.raises(ValueError, match="Study: 1 stands where the fields of a Study should"):
+        from_json(Study, 1)
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"name": "x", "space": [], "colour": 1}')
     with pytest.raises(ValueError, match=r"x\.json: not a Study: Study: unknown field 'colour'"):

@@ -15,7 +15,7 @@ from rich.text import Text
 from tinyscale.cluster.events import Event, TrialEnded, TrialFailed, TrialReported, TrialRestarted, TrialStarted
 from tinyscale.plan.planner import Plan
 from tinyscale.plan.quote import makespan
-from tinyscale.spec import Record, Trial
+from tinyscale.spec import Record
 
 QUIET_S = 15.0
 """Off a terminal, least seconds between two progress lines."""
@@ -31,6 +31,8 @@ class LiveView:
         self._done = set(done) & set(self._trials)
         self._failed: set[str] = set()
         self._running: dict[str, Record | None] = {}
+        self._first: dict[str, Record] = {}
+        """First record heard of each trial: its pace since then smooths over the machine's moods."""
         self._bpb: dict[str, float] = {}
         self._begun_s: dict[str, float] = {}
         self._pace: list[float] = []
@@ -67,6 +69,7 @@ class LiveView:
                     self.say(f"start  {name}")
             case TrialReported(trial_id=trial_id, record=record):
                 self._running[trial_id] = record
+                self._first.setdefault(trial_id, record)
                 if bpb := record.metrics.get("eval/bpb"):
                     self._bpb[trial_id] = bpb
                 if not self._console.is_terminal and time.monotonic() - self._said_s >= QUIET_S:
@@ -108,11 +111,18 @@ class LiveView:
         phases: tuple[list[float], list[float]] = ([], [])
         for trial_id, trial in self._trials.items():
             if trial_id not in self._done and trial_id not in self._failed:
-                record = self._running.get(trial_id)
-                own = _trial_left_s(trial, record) if record else None
+                own = self._trial_left_s(trial_id)
                 left = own if own is not None else pace * self._plan.quotes[trial_id].seconds
                 phases[trial.holdout].append(left)
         return sum(makespan(phase, self._slots) for phase in phases if phase)
+
+    def _trial_left_s(self, trial_id: str) -> float | None:
+        """Seconds to a running trial's end; None before its second record."""
+        trial, record, first = self._trials[trial_id], self._running.get(trial_id), self._first.get(trial_id)
+        if not record or not first or record.tokens == first.tokens:
+            return None
+        pace = (record.time_s - first.time_s) / (record.tokens - first.tokens)
+        return max(0.0, trial.steps * trial.batch_tokens - record.tokens) * pace
 
     def _table(self) -> RenderableType:
         table = Table(box=None, pad_edge=False)
@@ -121,7 +131,7 @@ class LiveView:
         for trial_id, record in self._running.items():
             trial = self._trials[trial_id]
             metrics = record.metrics if record else {}
-            left = _trial_left_s(trial, record) if record else None
+            left = self._trial_left_s(trial_id)
             table.add_row(
                 trial.name,
                 ProgressBar(total=trial.steps, completed=record.step if record else 0, width=24),
@@ -132,8 +142,3 @@ class LiveView:
                 f"{left:.0f} s" if left is not None else "",
             )
         return Group(Text(), table, Text(self._summary(), style="bold"))
-
-
-def _trial_left_s(trial: Trial, record: Record | None) -> float | None:
-    speed = record.metrics.get("speed/tokens_per_s") if record else None
-    return max(0.0, trial.steps * trial.batch_tokens - record.tokens) / speed if record and speed else None

@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -57,7 +58,10 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[None]:
             return
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         settings["runtime_env"] = {"env_vars": worker_environment(resources)}
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         with _own_ray(settings) if address is None else _connection(address, settings):
+            if callable(on_sigterm):
+                signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own in the place of the caller's
             yield
 
 

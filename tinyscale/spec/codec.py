@@ -48,6 +48,8 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     if isinstance(value, dict) and not is_dataclass(kind):  # settings and axes, whose lists are tuples in a spec
         return {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
     if isinstance(kind, type) and is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{where}: {value!r} stands where the fields of a {kind.__name__} should")
         hints = typing.get_type_hints(kind)
         names = {f.name for f in fields(kind)}
         if unknown := set(value) - names:
