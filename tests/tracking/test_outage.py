@@ -137,11 +137,12 @@ def test_server_killed_in_the_middle(
     assert projector.finish_study({"law/E": 1.0}, [lab.cursor])
 
     sent, send = [], Runs.metrics
+    killer = threading.Timer(0.02, server.kill)
 
     def send_and_kill(runs: Runs, run_id: str, points: list[Any]) -> None:
         sent.append(run_id)
         if len(sent) == 3:
-            threading.Timer(0.02, server.kill).start()  # while this request or one of the next is under way
+            killer.start()  # while this request or one of the next is under way
         send(runs, run_id, points)
 
     monkeypatch.setattr(Runs, "metrics", send_and_kill)
@@ -154,6 +155,7 @@ def test_server_killed_in_the_middle(
     assert time.monotonic() - started < 1
     assert len(lab.said) == 1
 
+    killer.join()
     server.start()
     assert projector.connect()
     assert "answers again" in lab.said[1]
