@@ -84,6 +84,7 @@ def run_study(
                 if ran.interrupted or ran.budget_reached or ran.failed:
                     break
         _keep_failures(store, plan.trials, outcome.failed)
+    say("fitting the law")
     follower.catch_up()
     return Launched(
         law=fit_study(store),
