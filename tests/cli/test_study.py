@@ -14,8 +14,9 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+README = Path(__file__).parents[2] / "README.md"
 STUDY = """\
-name: tiny
+name: quickstart
 question: Does the whole path work?
 corpus: {source: builtin, train_stories: 1000, valid_stories: 100}
 model: {num_layers: 1, vocab_size: 300, context_length: 32}
@@ -24,7 +25,7 @@ space:
   - hidden_size: [16, 24, 32]
     tokens: [10k, 20k, 40k]
 holdout:
-  - {hidden_size: 48, tokens: 60k}
+  - {hidden_size: 96, tokens: 60k}
 law: {bootstraps: 100}
 """
 
@@ -32,7 +33,8 @@ law: {bootstraps: 100}
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
-    (folder / "tiny.yaml").write_text(STUDY)
+    (folder / "studies").mkdir()
+    (folder / "studies" / "quickstart.yaml").write_text(STUDY)
     return folder
 
 
@@ -52,10 +54,30 @@ def environment(home: Path) -> dict[str, str]:
     return kept | {"TINYSCALE_CACHE": str(home / "cache")}
 
 
+def readme_commands() -> list[str]:
+    """The tinyscale commands of the README, in order."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("tinyscale ")]
+
+
 @pytest.fixture(scope="module")
-def launched(home: Path) -> str:
+def said(home: Path) -> dict[str, str]:
+    """The README's commands run as they stand there, on a small study of the same name: what each verb printed."""
+    words = environment(home)
+    words["PATH"] = f"{Path(sys.executable).parent}:{words['PATH']}"
+    printed = {}
+    for line in readme_commands():
+        ran = subprocess.run(["bash", "-c", line], cwd=home, env=words, capture_output=True, text=True, timeout=300)
+        assert ran.returncode == 0, f"{line}\n{ran.stdout}{ran.stderr}"
+        printed[line.split()[1]] = ran.stdout
+    return printed
+
+
+@pytest.fixture(scope="module")
+def launched(said: dict[str, str]) -> str:
     """The study, launched undisturbed; what the terminal said."""
-    return tinyscale(home, "launch", "tiny.yaml").stdout
+    return said["launch"]
 
 
 def losses(study: Path) -> dict[str, float]:
@@ -65,13 +87,13 @@ def losses(study: Path) -> dict[str, float]:
 
 def test_a_launch_ends_with_law_forecast_and_report(home: Path, launched: str) -> None:
     assert launched.count("\ndone ") == 10
-    assert re.search(r"forecast locked: d48-L1-V300-D60k-s0 at [\d.]+ bpb", launched)
-    assert re.search(r"forecast of d48-L1-V300-D60k-s0: .* measured [\d.]+: error [+-][\d.]+%", launched)
+    assert re.search(r"forecast locked: d96-L1-V300-D60k-s0 at [\d.]+ bpb", launched)
+    assert re.search(r"forecast of d96-L1-V300-D60k-s0: .* measured [\d.]+: error [+-][\d.]+%", launched)
     assert re.search(r"bpb = .* / N\^.* / D\^", launched)
     assert "mlflow ui --backend-store-uri sqlite:///" in launched
-    study = home / "runs" / "tiny"
+    study = home / "runs" / "quickstart"
     assert len(losses(study)) == 10
-    assert json.loads((study / "study.json").read_text())["study"]["name"] == "tiny"
+    assert json.loads((study / "study.json").read_text())["study"]["name"] == "quickstart"
     page = (study / "report.html").read_text()
     assert "Does the whole path work?" in page
     trial = next((study / "trials").glob("d32-L1-V300-D40k-*"))
@@ -84,15 +106,15 @@ def test_mlflow_has_the_journal_of_every_trial(home: Path, launched: str) -> Non
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(f"sqlite:///{home / 'runs' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("tiny")
+    experiment = client.get_experiment_by_name("quickstart")
     runs = client.search_runs([experiment.experiment_id])
     children = {run.data.tags["tinyscale.trial_id"]: run for run in runs if "mlflow.parentRunId" in run.data.tags}
     assert len(runs) == 11
-    for trial_id, bpb in losses(home / "runs" / "tiny").items():
+    for trial_id, bpb in losses(home / "runs" / "quickstart").items():
         run = children[trial_id]
         assert run.info.status == "FINISHED"
         assert run.data.metrics["final/bpb"] == bpb
-        lines = (home / "runs" / "tiny" / "trials" / trial_id / "journal.jsonl").read_text().splitlines()
+        lines = (home / "runs" / "quickstart" / "trials" / trial_id / "journal.jsonl").read_text().splitlines()
         journal = [
             (r["step"], r["metrics"]["train/loss"]) for r in map(json.loads, lines) if "train/loss" in r["metrics"]
         ]
@@ -100,45 +122,53 @@ def test_mlflow_has_the_journal_of_every_trial(home: Path, launched: str) -> Non
 
 
 def test_launching_again_runs_nothing(home: Path, launched: str) -> None:
-    before = {path: path.stat().st_mtime_ns for path in home.glob("runs/tiny/trials/*/*")}
-    again = tinyscale(home, "launch", "tiny.yaml").stdout
-    assert "start" not in again
-    assert "done " not in again
-    assert {path: path.stat().st_mtime_ns for path in home.glob("runs/tiny/trials/*/*")} == before
+    before = {path: path.stat().st_mtime_ns for path in home.glob("runs/quickstart/trials/*/*")}
+    again = tinyscale(home, "launch", "studies/quickstart.yaml").stdout
+    assert not re.search(r"^(start|done) ", again, re.MULTILINE)
+    assert {path: path.stat().st_mtime_ns for path in home.glob("runs/quickstart/trials/*/*")} == before
 
 
 def test_an_added_size_runs_only_its_trials(home: Path, launched: str) -> None:
     storage = home / "extended"
-    shutil.copytree(home / "runs" / "tiny", storage / "tiny")
+    shutil.copytree(home / "runs" / "quickstart", storage / "quickstart")
     said = tinyscale(
-        home, "launch", "tiny.yaml", "--storage", "extended", "--set", "space.0.hidden_size=[16, 24, 32, 40]"
+        home,
+        "launch",
+        "studies/quickstart.yaml",
+        "--storage",
+        "extended",
+        "--set",
+        "space.0.hidden_size=[16, 24, 32, 40]",
     ).stdout
     started = re.findall(r"^start  (\S+)", said, re.MULTILINE)
     assert sorted(started) == ["d40-L1-V300-D10k-s0", "d40-L1-V300-D20k-s0", "d40-L1-V300-D40k-s0"]
-    ours = losses(storage / "tiny")
+    ours = losses(storage / "quickstart")
     assert len(ours) == 13
-    assert losses(home / "runs" / "tiny").items() <= ours.items()
+    assert losses(home / "runs" / "quickstart").items() <= ours.items()
 
 
-def test_status_fit_report_and_generate_need_no_ray(home: Path, launched: str) -> None:
-    rows = json.loads(tinyscale(home, "status", "tiny", "--json").stdout)
+def test_the_readme_shows_every_job_there_is(said: dict[str, str]) -> None:
+    assert list(said) == ["plan", "launch", "status", "fit", "report", "generate"]
+    assert "to run: 10 of 10 trials" in said["plan"]
+    assert "10 done" in said["status"]
+    assert "9 points" in said["fit"]
+    assert said["report"].strip() == "runs/quickstart/report.html"
+    assert said["generate"].startswith("Once upon a time")
+
+
+def test_fit_and_status_as_json_and_a_story_again(home: Path, said: dict[str, str]) -> None:
+    rows = json.loads(tinyscale(home, "status", "quickstart", "--json").stdout)
     assert [row["state"] for row in rows] == ["done"] * 10
-    assert "10 done" in tinyscale(home, "status", "tiny.yaml").stdout
-    law = json.loads(tinyscale(home, "fit", "tiny", "--json").stdout)["law"]
+    law = json.loads(tinyscale(home, "fit", "studies/quickstart.yaml", "--json").stdout)["law"]
     assert len(law["trial_ids"]) == 9
-    stored = json.loads((home / "runs" / "tiny" / "law.json").read_text())
-    assert law["alpha"] == stored["alpha"]
-    page = tinyscale(home, "report", "tiny").stdout.strip()
-    assert (home / page).read_text().startswith("<!doctype html>")
-    model = next((home / "runs" / "tiny" / "trials").glob("d48-*"))
-    told = [tinyscale(home, "generate", str(model), "--prompt", "Once", "--tokens", "20").stdout for _ in range(2)]
-    assert told[0] == told[1]
-    assert told[0].startswith("Once")
-    assert len(told[0]) > 10
+    model = next((home / "runs" / "quickstart" / "trials").glob("d96-*"))
+    told = tinyscale(home, "generate", str(model / "model"), "--prompt", "Once upon a time").stdout
+    assert told == said["generate"]
+    assert len(told) > 30
 
 
 def test_generate_asks_until_an_empty_line(home: Path, launched: str) -> None:
-    model = next((home / "runs" / "tiny" / "trials").glob("d48-*"))
+    model = next((home / "runs" / "quickstart" / "trials").glob("d96-*"))
     ran = subprocess.run(
         command("generate", str(model), "--tokens", "5"),
         cwd=home,
@@ -154,8 +184,8 @@ def test_generate_asks_until_an_empty_line(home: Path, launched: str) -> None:
 
 
 def test_a_killed_driver_is_continued_with_the_same_numbers(home: Path, launched: str) -> None:
-    study = home / "killed" / "tiny"
-    words = command("launch", "tiny.yaml", "--storage", "killed")
+    study = home / "killed" / "quickstart"
+    words = command("launch", "studies/quickstart.yaml", "--storage", "killed")
     driver = subprocess.Popen(words, cwd=home, env=environment(home), stdout=subprocess.DEVNULL, text=True)
     try:
         wait_for(lambda: len(losses(study)) >= 2 and list(study.glob("trials/*/checkpoints/*")), driver)
@@ -163,22 +193,22 @@ def test_a_killed_driver_is_continued_with_the_same_numbers(home: Path, launched
         driver.send_signal(signal.SIGKILL)
         driver.wait()
     assert 2 <= len(losses(study)) < 10
-    tinyscale(home, "launch", "tiny.yaml", "--storage", "killed")
-    assert losses(study) == losses(home / "runs" / "tiny")
+    tinyscale(home, "launch", "studies/quickstart.yaml", "--storage", "killed")
+    assert losses(study) == losses(home / "runs" / "quickstart")
 
 
-def test_sigterm_stops_at_a_checkpoint_and_launch_goes_on(home: Path, launched: str) -> None:
-    study = home / "stopped" / "tiny"
-    words = command("launch", "tiny.yaml", "--storage", "stopped")
+def test_sigterm_stops_at_a_checkpoint(home: Path, launched: str) -> None:
+    study = home / "stopped" / "quickstart"
+    words = command("launch", "studies/quickstart.yaml", "--storage", "stopped")
     driver = subprocess.Popen(words, cwd=home, env=environment(home), stdout=subprocess.PIPE, text=True)
     wait_for(lambda: losses(study), driver)
     driver.send_signal(signal.SIGTERM)
-    said, _ = driver.communicate(timeout=200)
-    assert driver.returncode == 130, said
-    assert "launch again to go on" in said
+    printed, _ = driver.communicate(timeout=200)
+    assert driver.returncode == 130, printed
+    assert "launch again to go on" in printed
     assert len(losses(study)) < 10
-    tinyscale(home, "launch", "tiny.yaml", "--storage", "stopped")
-    assert losses(study) == losses(home / "runs" / "tiny")
+    begun = [path.parent for path in study.glob("trials/*/journal.jsonl") if not (path.parent / "result.json").exists()]
+    assert all(list(folder.glob("checkpoints/step-*")) for folder in begun)
 
 
 def wait_for(condition, process: subprocess.Popen[str], limit_s: float = 200) -> None:
@@ -192,23 +222,32 @@ def wait_for(condition, process: subprocess.Popen[str], limit_s: float = 200) ->
 def test_a_second_driver_is_refused(home: Path, launched: str) -> None:
     import fcntl
 
-    with (home / "runs" / "tiny" / ".lock").open("a") as lock:
+    with (home / "runs" / "quickstart" / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        refused = tinyscale(home, "launch", "tiny.yaml", check=False)
+        refused = tinyscale(home, "launch", "studies/quickstart.yaml", check=False)
     assert refused.returncode == 3
     assert "is being run by" in refused.stderr
 
 
 def test_what_cannot_run_here_is_refused_before_it_starts(home: Path) -> None:
     refused = tinyscale(
-        home, "launch", "tiny.yaml", "--storage", "toolarge", "--set", "resources={cpus: 4096}", check=False
+        home,
+        "launch",
+        "studies/quickstart.yaml",
+        "--storage",
+        "toolarge",
+        "--set",
+        "resources={cpus: 4096}",
+        check=False,
     )
     assert refused.returncode == 3, refused.stdout + refused.stderr
     assert "4096" in refused.stderr
-    assert not list((home / "toolarge").glob("tiny/trials/*/journal.jsonl"))
+    assert not list((home / "toolarge").glob("quickstart/trials/*/journal.jsonl"))
 
 
 def test_a_spent_budget_ends_with_its_own_code(home: Path, launched: str) -> None:
-    spent = tinyscale(home, "launch", "tiny.yaml", "--storage", "spent", "--set", "budget.wall_s=0.5", check=False)
+    spent = tinyscale(
+        home, "launch", "studies/quickstart.yaml", "--storage", "spent", "--set", "budget.wall_s=0.5", check=False
+    )
     assert spent.returncode == 5, spent.stdout + spent.stderr
     assert "budget reached" in spent.stdout

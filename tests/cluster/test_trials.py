@@ -173,7 +173,7 @@ def test_two_workers_train_one_trial_and_survive_a_kill(store, make_jobs, tmp_pa
     import psutil
 
     study = replace(STUDY, resources=Resources(workers=2, engine="zero", max_failures=2))
-    jobs = make_jobs(store, range(2), steps=150, engine="zero", workers=2)
+    jobs = make_jobs(store, range(1), steps=150, engine="zero", workers=2)
     killed: list[int] = []
 
     def kill(event: Event) -> None:
@@ -189,7 +189,7 @@ def test_two_workers_train_one_trial_and_survive_a_kill(store, make_jobs, tmp_pa
     (restart,) = [e for e in events if isinstance(e, TrialRestarted)]
     assert restart.trial_id == jobs[0].trial.id
     assert "rank " in restart.message
-    assert [e.trial_id for e in events if isinstance(e, TrialStarted)] == [jobs[0].trial.id] * 2 + [jobs[1].trial.id]
+    assert [e.trial_id for e in events if isinstance(e, TrialStarted)] == [jobs[0].trial.id] * 2
     for job in jobs:
         folder = store.trial(job.trial.id)
         assert steps(folder) == list(range(10, 151, 10))
