@@ -67,22 +67,23 @@ def launch(
     address: Annotated[str, typer.Option(help="Ray cluster: auto or ray://HOST:PORT; else this machine.")] = "",
     storage: Storage = RUNS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: the plan as JSON.")] = False,
 ) -> None:
     """Prepare and run what is missing, fit the law, write the report."""
+    if dry_run:
+        return plan(study, set_, storage, as_json)
     from tinyscale.cluster.live import LiveView
     from tinyscale.cluster.lock import StudyLock
     from tinyscale.cluster.signals import StopOnSignal
     from tinyscale.cluster.study import run_study, track_study
     from tinyscale.data import default_cache
-    from tinyscale.report.listing import print_law, print_plan
+    from tinyscale.report.listing import print_law
     from tinyscale.report.study import report_study
     from tinyscale.results.state import finished_ids
     from tinyscale.tracking import ui_command
 
-    made = _plan(study, set_, storage, offline=dry_run)
+    made = _plan(study, set_, storage)
     store = StudyStore(storage / made.study.name)
-    if dry_run:
-        return print_plan(made, finished_ids(store))
     with StudyLock(store.lock):
         with StopOnSignal(_say) as should_stop, LiveView(made, finished_ids(store)) as view:
             launched = run_study(

@@ -127,13 +127,14 @@ def test_makespan_is_longest_first() -> None:
     assert makespan([5], 8) == 5
 
 
-def test_the_shipped_studies_plan_without_a_network(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+@pytest.mark.parametrize("verb", [["plan"], ["launch", "--dry-run"]])
+def test_the_shipped_studies_plan_without_a_network(verb, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     from tinyscale.cli import main
 
     studies = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
     assert studies
     for path in studies:
-        monkeypatch.setattr(sys, "argv", ["tinyscale", "plan", str(path), "--json"])
+        monkeypatch.setattr(sys, "argv", ["tinyscale", *verb, str(path), "--json"])
         with pytest.raises(SystemExit) as exit_:
             main()
         assert not exit_.value.code
