@@ -1,17 +1,8 @@
-"""What a trial's folder says, and where this room keeps its own notes."""
+"""Where this room keeps its own notes."""
 
 from pathlib import Path
 
-from tinyscale.results.store import StudyStore, TrialFolder
-from tinyscale.spec import TrialResult, read_json
-
-
-def finished(folder: TrialFolder) -> TrialResult | None:
-    """The trial's result if it is over for good; a failed trial is one to try again."""
-    if not folder.result.exists():
-        return None
-    result = read_json(TrialResult, folder.result)
-    return None if result.status == "failed" else result
+from tinyscale.results.store import StudyStore
 
 
 def stop_file(store: StudyStore) -> Path:

@@ -11,11 +11,12 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune import PlacementGroupFactory, Trainable
 
-from tinyscale.cluster.folders import finished, scratch_folder
+from tinyscale.cluster.folders import scratch_folder
 from tinyscale.cluster.output import enter_folder, redirect_output
 from tinyscale.cluster.task import REPORT_EVERY_S, Report, Task
 from tinyscale.cluster.words import first_line
 from tinyscale.results.journal import read_journal
+from tinyscale.results.state import finished
 from tinyscale.results.store import StudyStore, TrialFolder
 
 SUPERVISOR_BYTES = 64 * 2**20

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tinyscale.accounting import count_parameters, training_flops
 from tinyscale.cluster.events import Event, Outcome, TrialEnded, TrialReported
 from tinyscale.cluster.session import ray_session
 from tinyscale.cluster.trials import run_trials
@@ -34,8 +33,6 @@ class Launched:
     """Trials given up, by id, with the first line of the error."""
     interrupted: bool
     budget_reached: bool
-    ran: int
-    """Trials that this launch finished."""
     projector: Projector
 
 
@@ -59,9 +56,8 @@ def run_study(
     """
     store = StudyStore(storage / plan.study.name)
     resolved = _resolve(plan, store)
-    started = time.time()
-    deadline = started + plan.study.budget.wall_s if plan.study.budget.wall_s else None
-    projector = Projector(plan.study, storage, store.tracking, warn=say, derived=_derived)
+    deadline = time.time() + plan.study.budget.wall_s if plan.study.budget.wall_s else None
+    projector = Projector(plan.study, storage, store.tracking, warn=say, derived=lambda trial: _counts(plan, trial))
     follower = _Follower(plan.trials, store, projector, on_event)
     done = finished_ids(store)
     missing = [trial for trial in plan.trials if trial.id not in done]
@@ -75,7 +71,7 @@ def run_study(
         jobs = [_job(plan, trial, prepared, store) for trial in missing]
         with ray_session(address, plan.study.resources):  # one for both phases
             for phase in _phases(jobs):
-                if phase[0].trial.holdout and not _lock(store, phase, say):
+                if phase[0].trial.holdout and not _lock(plan, store, phase, say):
                     break
                 ran = run_trials(
                     store, phase, plan.study, on_event=follower, deadline_s=deadline, should_stop=should_stop
@@ -91,7 +87,6 @@ def run_study(
         failed=outcome.failed,
         interrupted=outcome.interrupted,
         budget_reached=outcome.budget_reached,
-        ran=len(outcome.finished),
         projector=projector,
     )
 
@@ -133,13 +128,10 @@ def _resolve(plan: Plan, store: StudyStore) -> ResolvedStudy:
     return resolved
 
 
-def _derived(trial: Trial) -> Mapping[str, Setting]:
-    parameters = count_parameters(trial.model)
-    return {
-        "params_total": parameters.total,
-        "params_non_embedding": parameters.non_embedding,
-        "flops": training_flops(trial.model, trial.steps * trial.batch_tokens),
-    }
+def _counts(plan: Plan, trial: Trial) -> Mapping[str, Setting]:
+    """What the plan counted of a trial, for its MLflow params."""
+    quote = plan.quotes[trial.id]
+    return {name: getattr(quote, name) for name in ("params_total", "params_non_embedding", "flops")}
 
 
 def _job(plan: Plan, trial: Trial, prepared: Prepared, store: StudyStore) -> Job:
@@ -161,10 +153,10 @@ def _phases(jobs: Sequence[Job]) -> list[list[Job]]:
     return [phase for phase in phases if phase]
 
 
-def _lock(store: StudyStore, phase: Sequence[Job], say: Callable[[str], None]) -> bool:
+def _lock(plan: Plan, store: StudyStore, phase: Sequence[Job], say: Callable[[str], None]) -> bool:
     """Forecast the hold-outs that have not begun. False: fitted trials are missing, so the hold-outs wait."""
-    resolved, done = read_json(ResolvedStudy, store.study), finished_ids(store)
-    waiting = [trial.name for trial in resolved.trials if not trial.holdout and trial.id not in done]
+    done = finished_ids(store)
+    waiting = [trial.name for trial in plan.trials if not trial.holdout and trial.id not in done]
     if waiting:
         say(f"the hold-outs wait: {len(waiting)} fitted trials have no result yet ({', '.join(waiting[:3])}, ...)")
         return False
@@ -194,8 +186,10 @@ def _joined(first: Outcome, second: Outcome) -> Outcome:
 def _keep_failures(store: StudyStore, trials: Sequence[Trial], failed: Mapping[str, str]) -> None:
     for trial in trials:
         if message := failed.get(trial.id):
-            result = TrialResult(trial_id=trial.id, name=trial.name, status="failed", message=message)
-            write_json(store.trial(trial.id).result, replace(result, finished_s=time.time()))
+            failure = TrialResult(
+                trial_id=trial.id, name=trial.name, status="failed", message=message, finished_s=time.time()
+            )
+            write_json(store.trial(trial.id).result, failure)
 
 
 class _Follower:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 from tinyscale.cluster.capacity import concurrent_trials
 from tinyscale.cluster.events import Event, Outcome
-from tinyscale.cluster.folders import finished, scratch_folder
+from tinyscale.cluster.folders import scratch_folder
 from tinyscale.cluster.session import environment, ray_session
 from tinyscale.cluster.stop import Halt
 from tinyscale.cluster.task import Task, trial_id
+from tinyscale.results.state import finished
 from tinyscale.results.store import StudyStore
 from tinyscale.spec import Job, Study
 

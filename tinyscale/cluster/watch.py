@@ -8,10 +8,10 @@ from ray import cloudpickle
 from ray.tune import Callback, Stopper
 
 from tinyscale.cluster.events import Event, TrialEnded, TrialFailed, TrialReported, TrialRestarted, TrialStarted
-from tinyscale.cluster.folders import finished
 from tinyscale.cluster.stop import Halt
 from tinyscale.cluster.task import Report, trial_id
 from tinyscale.cluster.words import plain_words
+from tinyscale.results.state import finished
 from tinyscale.results.store import StudyStore
 
 

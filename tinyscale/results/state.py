@@ -38,6 +38,16 @@ def trial_state(folder: TrialFolder) -> TrialState:
     return TrialState("stopped" if folder.job.exists() else "waiting", None, last, last_eval)
 
 
+def finished(folder: TrialFolder) -> TrialResult | None:
+    """The trial's result if it is over for good, as done or diverged; a failed trial is one to try again."""
+    result = read_json(TrialResult, folder.result) if folder.result.exists() else None
+    return result if result and _final(result) else None
+
+
 def finished_ids(store: StudyStore) -> set[str]:
-    """Trials with a final result: done or diverged. A failed one is tried again by the next launch."""
-    return {trial_id for trial_id, result in read_results(store).items() if result.status != "failed"}
+    """The trials of a study that are over for good."""
+    return {trial_id for trial_id, result in read_results(store).items() if _final(result)}
+
+
+def _final(result: TrialResult) -> bool:
+    return result.status != "failed"

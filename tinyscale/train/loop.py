@@ -6,8 +6,9 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from tinyscale.results.journal import Journal
+from tinyscale.results.state import finished
 from tinyscale.results.store import TrialFolder
-from tinyscale.spec import Job, Record, TrialResult, read_json
+from tinyscale.spec import Job, Record, TrialResult
 from tinyscale.train import workers
 from tinyscale.train.checkpoint import remove_checkpoints
 from tinyscale.train.lock import hold_folder
@@ -34,14 +35,7 @@ def run(job: Job, report: Callable[[Record], None], stop: Callable[[], bool] = n
     """Train to the end, handing each new record to ``report``; the result, or None when ``stop`` ended it earlier."""
     for record in train(job, stop):
         report(record)
-    result = TrialFolder(Path(job.folder)).result
-    return read_json(TrialResult, result) if finished(job) else None
-
-
-def finished(job: Job) -> bool:
-    """Whether the folder holds the outcome of the trial; a ``failed`` one is tried again."""
-    path = TrialFolder(Path(job.folder)).result
-    return path.exists() and read_json(TrialResult, path).status != "failed"
+    return finished(TrialFolder(Path(job.folder)))
 
 
 def train(job: Job, stop: Callable[[], bool] = never) -> Iterator[Record]:
@@ -63,7 +57,7 @@ def train(job: Job, stop: Callable[[], bool] = never) -> Iterator[Record]:
     with ExitStack() as stack:
         if first:
             stack.enter_context(hold_folder(folder.path))
-        if workers.from_first(first and finished(job)):
+        if workers.from_first(first and finished(folder) is not None):
             if first:
                 remove_checkpoints(folder.checkpoints)  # left by a kill just after the result was written
             return
