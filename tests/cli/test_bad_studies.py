@@ -48,6 +48,8 @@ BAD: dict[str, tuple[str, str, str]] = {
     "less than one batch": ("tokens: 1M", "tokens: 1000, batch_size: 64", "less than one batch of 4096"),
     "batch among workers": ("tokens: 1M", "tokens: 1M, batch_size: 9}\nresources: {workers: 2", "among 2 workers"),
     "micro-batch": ("tokens: 1M", "tokens: 1M, batch_size: 8, micro_batch_size: 3", "micro_batch_size is 3"),
+    "kernels without a GPU": ("tokens: 1M", "tokens: 1M, kernels: triton", "kernels is triton, but resources.gpus"),
+    "unknown kernels": ("tokens: 1M", "tokens: 1M, kernels: cuda", "train.kernels"),
     "warm-up too long": ("tokens: 1M", "tokens: 1M, warmup_steps: 1000000", "warmup_steps is 1000000"),
     "unknown schedule": ("tokens: 1M", "tokens: 1M, schedule: cosin", "train.schedule"),
     "unknown preset": ("num_layers: 2", "num_layers: 2, preset: bert", "model.preset"),

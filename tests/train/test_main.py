@@ -109,7 +109,7 @@ def test_one_worker_begins_and_two_go_on(make_job, start_pair):
     assert journal_of(job)[-1][0] == 16
     processes = start_pair(write_job(replace(job, workers=2)))
     outputs = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors for _, errors in outputs)
     assert outputs[1][0] == ""
     assert_same_curve(journal_of(job), journal_of(alone))
     assert result_of(job).workers == 2
@@ -136,6 +136,8 @@ session = Session(read_json(Job, Path(sys.argv[1])))
 session.advance()
 parameters = sum(weight.numel() for weight in session.model.parameters())
 print(dist.get_rank(), parameters, session.engine.partition_numel())
+dist.barrier()
+dist.destroy_process_group()
 """
 
 
@@ -143,7 +145,7 @@ print(dist.get_rank(), parameters, session.engine.partition_numel())
 def test_each_of_two_workers_holds_half_of_the_optimizer_state(make_job, start_pair):
     processes = start_pair(write_job(make_job(engine="zero", workers=2)), module=("-c", PARTITION))
     outputs = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors for _, errors in outputs)
     for rank, (output, _) in enumerate(outputs):
         said, parameters, held = map(int, output.split())
         assert said == rank

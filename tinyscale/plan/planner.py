@@ -81,7 +81,8 @@ def make_plan(study: Study, *, offline: bool = False, measured: Mapping[str, Tri
             except ValueError as error:
                 problems.append(f"{place}: {error}")
                 continue
-            problems += [f"{place}: {trial.shape}: {text}" for text in check_trial(trial, workers=workers)]
+            found = check_trial(trial, workers=workers, gpus=study.resources.gpus)
+            problems += [f"{place}: {trial.shape}: {text}" for text in found]
             if trial.id in trials and trials[trial.id].holdout != holdout:
                 problems.append(f"{place}: {trial.shape} is in space as well; a hold-out must not be fitted")
             trials.setdefault(trial.id, trial)

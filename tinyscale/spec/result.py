@@ -75,6 +75,8 @@ class TrialResult:
     engine: str = ""
     workers: int = 1
     precision: str = ""
+    kernels: str = ""
+    """Who computed the model's ops: triton or torch."""
     eval_bytes: int = 0
     """Bytes of the validation slice."""
     eval_tokens: int = 0

@@ -13,6 +13,7 @@ Mlp = Literal["gelu", "relu", "silu", "swiglu", "geglu"]
 Schedule = Literal["cosine", "wsd", "linear", "constant"]
 Precision = Literal["auto", "fp32", "bf16"]
 EngineName = Literal["zero", "torch"]
+Kernels = Literal["auto", "triton", "torch"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +111,13 @@ class TrainConfig:
     """Steps between checkpoints. Not part of the trial's identity."""
     micro_batch_size: int = 0
     """Sequences a worker's forward pass; 0: the worker's whole share. Not part of the trial's identity."""
+    kernels: Kernels = "auto"
+    """auto: Triton's on CUDA cards, where they are the faster ones, else PyTorch's; triton or torch: that one alone.
+    Not part of the trial's identity."""
 
 
-NOT_IDENTITY = frozenset({"log_every", "checkpoint_every", "micro_batch_size"})
-"""Fields that change how a trial is watched or split, not what it computes."""
+NOT_IDENTITY = frozenset({"log_every", "checkpoint_every", "micro_batch_size", "kernels"})
+"""Fields that change how a trial is watched, split or computed, but not what it computes, up to rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from types import FrameType
 import torch
 import torch.distributed as dist
 
-from tinyscale.spec import Job, Record, read_json
+from tinyscale.spec import Job, Record, TrialResult, read_json
 from tinyscale.train import workers
 from tinyscale.train.lock import FolderLockedError
 from tinyscale.train.loop import JobError, run
@@ -45,6 +45,11 @@ def main() -> int:
         return complain(error, BAD_INPUT)
     except FolderLockedError as error:
         return complain(error, FAILED)
+    return conclude(result, signals)
+
+
+def conclude(result: TrialResult | None, signals: list[int]) -> int:
+    """Say how it ended; the exit code."""
     if result is None:
         say("stopped at a checkpoint; the same command goes on")
         return 128 + signals[0] if signals else FAILED
@@ -59,6 +64,15 @@ def join_torchrun() -> None:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def leave() -> None:
+    """End the process group: at exit its threads may find their peers gone, and abort the process.
+
+    For a process that is about to end: DeepSpeed keeps the group for as long as it lives.
+    """
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def line(record: Record, steps: int) -> str:
@@ -86,4 +100,6 @@ def complain(error: Exception, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    leave()
+    sys.exit(status)

@@ -56,11 +56,12 @@ def _result(session: Session, diverged: DivergedError | None, model_digest: str,
         engine=session.engine.name,
         workers=workers.world_size(),
         precision=session.device.precision,
+        kernels=session.kernels,
         eval_bytes=session.validation.total_bytes,
         eval_tokens=session.validation.total_tokens,
         model_digest=model_digest,
         message=str(diverged) if diverged else "",
-        versions=_versions(session.engine.name),
+        versions=_versions(session),
         started_s=session.started_s,
         finished_s=time.time(),
     )
@@ -88,10 +89,15 @@ def _point(session: Session) -> Point:
     )
 
 
-def _versions(engine: str) -> dict[str, str]:
+def _versions(session: Session) -> dict[str, str]:
     """Of what computed the result. A source tree that was never installed has no version of its own."""
+    packages = ["tinyscale"]
+    if session.engine.name == "zero":
+        packages.append("deepspeed")
+    if session.kernels == "triton":
+        packages.append("triton")
     versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
-    for package in ("tinyscale", "deepspeed") if engine == "zero" else ("tinyscale",):
+    for package in packages:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

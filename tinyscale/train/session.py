@@ -9,6 +9,7 @@ import torch
 from tinyscale.accounting import device_peak, flops_per_token, training_flops
 from tinyscale.data.loader import Loader, evaluation_batches
 from tinyscale.data.shards import Shards
+from tinyscale.model.kernels import kernels_in_use
 from tinyscale.model.transformer import Transformer
 from tinyscale.results.store import TrialFolder
 from tinyscale.spec import Job, Record
@@ -39,7 +40,8 @@ class Session:
         torch.set_num_threads(job.threads)
         self.device = pick_device(train_config.precision)
         self.device.make_deterministic()
-        self.model = Transformer(model_config)
+        self.kernels = kernels_in_use(train_config.kernels, self.device.torch_device)
+        self.model = Transformer(model_config, train_config.kernels)
         self.model.init_weights(train_config.seed)
         self.model.to(self.device.torch_device).train()
         if not Path(job.tokenizer).is_file():  # the finished model needs it: say so now and not then
