@@ -27,10 +27,21 @@ app = typer.Typer(
 BAD_STUDY, PREFLIGHT, FAILED_TRIALS, BUDGET, INTERRUPTED = 2, 3, 4, 5, 130
 """Exit codes; 0 is done."""
 
+
+def _number(text: str) -> float:
+    from tinyscale.spec.load import parse_number
+
+    try:
+        return parse_number(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not a number (such as 1e15 or 2M)") from error
+
+
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's YAML file.", show_default=False)]
 StudyRef = Annotated[str, typer.Argument(metavar="STUDY", help="Its YAML file, or its name.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value; C is YAML.")]
 Storage = Annotated[Path, typer.Option(help="Folder of all studies' results.")]
+Count = Annotated[float | None, typer.Option(parser=_number, metavar="NUMBER", help="Such as 1e15 or 2M.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 RUNS = Path("runs")
 
@@ -125,17 +136,77 @@ def status(study: StudyRef, storage: Storage = RUNS, as_json: AsJson = False) ->
 
 
 @app.command()
-def fit(study: StudyRef, storage: Storage = RUNS, as_json: AsJson = False) -> None:
-    """Fit the law again from the stored results."""
-    from tinyscale.laws.study import fit_study
+def fit(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Its YAML file, or its name.", show_default=False)] = "",
+    storage: Storage = RUNS,
+    as_json: AsJson = False,
+    points: Annotated[Path | None, typer.Option(metavar="CSV", help="Fit this table of runs; no study needed.")] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(metavar="N=A,D=B,loss=C", help="Its columns; C=FLOPS may stand for D. Else guessed by name."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="3,7,10-12", help="Rows to leave out; 1 is the first below the header.")
+    ] = None,
+    drop_highest: Annotated[int, typer.Option(metavar="K", help="Leave out the K highest losses.", min=0)] = 0,
+    save: Annotated[Path | None, typer.Option(metavar="JSON", dir_okay=False, help="File for the law.")] = None,
+) -> None:
+    """Fit the law again from the stored results, or fit that of any table of runs."""
+    from tinyscale.laws.study import StudyLaw, fit_study
     from tinyscale.report.listing import print_law
 
+    if bool(study) == bool(points):
+        raise ValueError("fit takes a study, or a table of runs with --points CSV: one of the two")
+    if points:
+        from tinyscale.laws.columns import parse_columns
+        from tinyscale.laws.csv_table import fit_table, parse_rows, read_table
+        from tinyscale.report.terminal import table_lines
+        from tinyscale.spec import write_json
+
+        rows = parse_rows(exclude or ())
+        table = read_table(points, parse_columns(columns or ()), exclude=rows, drop_highest=drop_highest)
+        law = fit_table(table)
+        if save:
+            write_json(save, law)
+        if as_json:
+            _print_json(StudyLaw(law=law))
+        else:
+            _say("\n".join(table_lines(table, law)))
+        return
+    if columns or exclude or drop_highest or save:
+        raise ValueError("--columns, --exclude, --drop-highest and --save go with --points CSV; a study has its own")
     store, _ = _stored(study, storage)
     fitted = fit_study(store)
     if as_json:
         _print_json(fitted)
     else:
         print_law(store, fitted)
+
+
+@app.command()
+def forecast(
+    study: StudyRef,
+    flops: Count = None,
+    params: Count = None,
+    tokens: Count = None,
+    storage: Storage = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """What the stored law says of a run: of --params and --tokens, or of the best that --flops (6 N D) buy."""
+    from tinyscale.laws.outlook import look_ahead
+    from tinyscale.report.outlook import outlook_lines
+    from tinyscale.results.points import read_results
+    from tinyscale.spec import LawFit, read_json
+
+    store, _ = _stored(study, storage)
+    if not store.law.exists():
+        raise ValueError(f"{study}: no law yet; fit it (`tinyscale fit {study}`), which says what lacks")
+    law = read_json(LawFit, store.law)
+    outlook = look_ahead(law, read_results(store).values(), flops=flops, params=params, tokens=tokens)
+    if as_json:
+        _print_json(outlook)
+    else:
+        _say("\n".join(outlook_lines(outlook, law)))
 
 
 @app.command()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import approx_fprime, minimize
 
 from tinyscale.laws import Chinchilla, fit_chinchilla, predict
+from tinyscale.laws.bootstrap import bootstrap
 from tinyscale.laws.solver import Problem
 
 Floats = NDArray[np.float64]
@@ -75,6 +76,9 @@ def test_golden_chinchilla_data() -> None:
     assert fit.objective == pytest.approx(0.00101827402, rel=1e-8)
     assert fit.objective <= 0.0010182740178006034 * (1 + 1e-10)
     np.testing.assert_allclose(fit.parameters, (1.81722, 477.8, 2143, 0.34731, 0.36717), rtol=2e-4)
+    # Their standard errors, by a bootstrap of 4,000 draws.
+    errors = bootstrap(fit, [str(row) for row in range(240)]).std(axis=0)
+    np.testing.assert_allclose(errors, (0.026, 125, 1293, 0.015, 0.021), rtol=0.15)
 
 
 def small_table() -> dict[str, list[float]]:

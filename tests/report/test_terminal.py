@@ -1,43 +1,34 @@
 """The law on the terminal, without a picture library."""
 
-import io
 import subprocess
 import sys
-
-from rich.console import Console
-from rich.table import Table
+from dataclasses import replace
 
 from tinyscale.report.content import ReportContent, number
-from tinyscale.report.terminal import forecast_table, law_lines, law_table
+from tinyscale.report.terminal import law_lines
 from tinyscale.spec import LawFit
 
 
-def shown(table: Table) -> str:
-    console = Console(width=160, file=io.StringIO())
-    console.print(table)
-    return console.file.getvalue()
-
-
 def test_lines_tell_law_warnings_and_forecasts(content: ReportContent, law: LawFit) -> None:
-    lines = law_lines(law, content.forecasts, content.results)
+    lines = law_lines(replace(law, warnings=()), content.forecasts, content.results)
     text = "\n".join(lines)
     assert lines[0].startswith(f"bpb = {number(law.E)} + ")
     assert f"alpha = {number(law.alpha)}, 95 % interval {number(law.intervals['alpha'].low)} to " in text
-    for warning in law.warnings:
-        assert warning in text
+    assert "verdict: trusted" in text
     assert "inside the interval" in text
     assert lines[-1].endswith("not trained yet")
 
 
+def test_withheld_exponents_are_not_printed(law: LawFit) -> None:
+    text = "\n".join(law_lines(replace(law, warnings=("N spans little.",), forecast_holds=False), (), {}))
+    assert text.startswith("bpb = E + A / N^alpha + B / D^beta")
+    assert "verdict: forecast withheld, exponents withheld" in text
+    assert "warning: N spans little." in text
+    assert number(law.alpha) not in text
+
+
 def test_no_law_says_why() -> None:
     assert law_lines(None, (), {}, refused="add 3 trials") == ["no law: add 3 trials"]
-
-
-def test_tables(content: ReportContent, law: LawFit) -> None:
-    assert "exponent of the data term" in shown(law_table(law))
-    text = shown(forecast_table(content.forecasts, content.results))
-    assert content.forecasts[0].name in text
-    assert "%" in text
 
 
 def test_numbers_are_short() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyscale.spec import FilesCorpus, Study, digest, from_json, read_json, to_json, write_json
+from tinyscale.spec import FilesCorpus, Interval, LawFit, Study, digest, from_json, read_json, to_json, write_json
 from tinyscale.spec.load import load_study
 
 YAML = """\
@@ -62,3 +62,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"name": "x", "space": [], "colour": 1}')
     with pytest.raises(ValueError, match=r"x\.json: not a Study: Study: unknown field 'colour'"):
         read_json(Study, tmp_path / "x.json")
+
+
+def test_a_law_keeps_its_intervals_and_draws() -> None:
+    interval = Interval(value=0.4, low=0.3, high=0.5)
+    law = LawFit(
+        params="total", unit="bpb", vocab_size=512, E=0.9, A=30.0, B=600.0, alpha=0.4, beta=0.45,
+        intervals={"alpha": interval}, draws=((0.9, 30.0, 600.0, 0.4, 0.45),), warnings=("N spans little.",),
+    )  # fmt: skip
+    assert from_json(LawFit, json.loads(json.dumps(to_json(law)))) == law

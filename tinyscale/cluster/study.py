@@ -107,10 +107,11 @@ def track_study(launched: Launched, store: StudyStore, page: Path) -> None:
 def _metrics(
     fitted: StudyLaw, store: StudyStore, trials: Sequence[Trial], results: Mapping[str, TrialResult]
 ) -> dict[str, float]:
-    """The law's parameters and the largest error of the forecasts, as metrics of the study's run."""
+    """The law's parameters, unless withheld, and the largest error of the forecasts, as metrics of the study's run."""
     metrics: dict[str, float] = {}
     if law := fitted.law:
-        metrics = {f"law/{name}": getattr(law, name) for name in ("E", "A", "B", "alpha", "beta", "residual_rms")}
+        stated = ("E", "A", "B", "alpha", "beta") if law.exponents_hold else ()
+        metrics = {f"law/{name}": getattr(law, name) for name in (*stated, "residual_rms")}
     errors = [
         forecast_error(forecast, result.points[-1].bpb)
         for forecast in study_forecasts(store.forecasts, trials)
@@ -163,6 +164,9 @@ def _lock(plan: Plan, store: StudyStore, phase: Sequence[Job], say: Callable[[st
     fitted = fit_study(store)
     if fitted.law is None:
         say(f"no forecast of the hold-outs: {fitted.refused}")
+        return True
+    if not fitted.law.forecast_holds:
+        say(f"no forecast of the hold-outs: {' '.join(fitted.law.warnings)}")
         return True
     fresh = [job.trial for job in phase if not store.trial(job.trial.id).journal.exists()]
     for forecast in lock_forecasts(store.forecasts, fitted.law, fresh):

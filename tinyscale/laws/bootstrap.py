@@ -3,16 +3,24 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tinyscale.laws.batch import descend_all
 from tinyscale.laws.chinchilla import ChinchillaFit, to_parameters
-from tinyscale.laws.form import Floats
+from tinyscale.laws.form import Chinchilla, Floats, predict
+from tinyscale.laws.noise import LEAST_TRIALS, Noise, run_noise
 from tinyscale.laws.table import LEAST_POINTS, LEAST_VALUES
 from tinyscale.spec import Interval
 
+Integers = NDArray[np.int64]
+
 LEAST_DRAWS = 40
 """Below this the 2.5 % quantile is the smallest draw or less."""
-LEAST_TRIALS = 7
-"""With fewer, nearly every resample that carries a law holds each trial once, and the interval shrinks to nothing."""
+LEAST_RUNS = 7
+"""Points, fewer of which cannot show how sure a law of five parameters is."""
+SHARED = 0.5
+"""Of the noise's variance that the points of one trial share, where too few trials are there to be resampled: assumed,
+not measured. They share the weights' start and the text up to the branch."""
 
 
 def bootstrap(fit: ChinchillaFit, clusters: Sequence[str], *, draws: int = 1_000, seed: int = 0) -> Floats:
@@ -20,37 +28,77 @@ def bootstrap(fit: ChinchillaFit, clusters: Sequence[str], *, draws: int = 1_000
 
     Whole trials are drawn with replacement, so the points of one trial come and go together. A resample that
     lost too many sizes or budgets to carry a law is drawn again. Each refit descends from the optimum of all
-    points. On simulated grids of 12 and 20 points with noise of 0.3 % this covered the truth more often than
-    resampling residuals, random weights or random signs, which were all too sure.
+    points.
+
+    Measured on 600 simulated 4x4 and 5x4 grids with noise of 0.1 to 0.3 %, 300 draws each: the plain percentiles
+    of these draws cover E, alpha, beta, a and the loss at 3 x C in 94.5 to 96.8 %. Tried and left: the same draws
+    with bias correction (92.5 to 95.3 %) or reflected (the basic bootstrap, 90 to 93 %), normal noise of the
+    residuals' deviation, freedom corrected (91 to 94 %), and such noise with Student's t (94 to 96 %), which is as
+    good but takes the noise to be the same everywhere.
+
+    Fewer than 7 trials, of several points each, cannot be resampled: there the law is refitted to its predictions
+    with noise (a parametric bootstrap) of the residuals' deviation, pooled with the seeds' default, half of it
+    shared within a trial. On 150 simulated 3x3 to 4x4 grids with one trial a size, whose noise was so shared, such
+    draws cover in 97 to 99 %; noise of the residuals' deviation, not shared, covered in 71 to 97 %.
 
     :param clusters: trial of each point, (n,).
     :raises ValueError: too few draws for a 95 % interval, or too few trials to resample.
     """
     if draws < LEAST_DRAWS:
         raise ValueError(f"{draws} bootstraps give no 95 % interval: ask for {LEAST_DRAWS} at least (1000 is usual)")
-    inputs_nk = fit.problem.x_nk
     _, cluster_n = np.unique(np.asarray(clusters), return_inverse=True)
     count = int(cluster_n.max()) + 1
-    if count < LEAST_TRIALS:
+    if len(cluster_n) < LEAST_RUNS or count < LEAST_VALUES:
+        lacking = max(LEAST_RUNS - len(cluster_n), LEAST_VALUES - count)
         raise ValueError(
-            f"{count} trials cannot show how sure a law of five parameters is: add at least {LEAST_TRIALS - count}, "
+            f"{count} trials cannot show how sure a law of five parameters is: add at least {lacking}, "
             "at other model sizes N and token budgets D"
         )
-    start = fit.problem.lifted(fit.theta)
     generator = np.random.default_rng(seed)
+    weights_dn, log_loss_dn = np.ones((draws, len(cluster_n))), np.tile(fit.problem.log_loss_n, (draws, 1))
+    if count < LEAST_TRIALS:
+        noise = run_noise(fit.residual_rms, len(cluster_n), count)
+        log_loss_dn += fit.residuals + _shared_noise(generator, noise, cluster_n, draws)
+    else:
+        weights_dn = _resampled(generator, fit.problem.x_nk, cluster_n, draws)
+    theta_dp = descend_all(fit.problem, fit.problem.lifted(fit.theta), weights_dn, log_loss_dn)
+    return np.array([to_parameters(fit.problem, theta_p) for theta_p in theta_dp])
+
+
+def _resampled(generator: np.random.Generator, inputs_nk: Floats, cluster_n: Integers, draws: int) -> Floats:
+    """How often each point stands in each resample of the trials, (draws, n)."""
+    count = int(cluster_n.max()) + 1
     found: list[Floats] = []
     while len(found) < draws:
         weights_n = np.bincount(generator.integers(count, size=count), minlength=count)[cluster_n].astype(np.float64)
         if _carries_a_law(inputs_nk[weights_n > 0]):
-            theta, _ = fit.problem.descend(start, weights_n)
-            found.append(np.asarray(to_parameters(fit.problem, theta)))
+            found.append(weights_n)
     return np.stack(found)
+
+
+def _shared_noise(generator: np.random.Generator, noise: Noise, cluster_n: Integers, draws: int) -> Floats:
+    """Normal noise (draws, n); its deviation is as uncertain as its degrees of freedom say."""
+    of_trial_dn = generator.standard_normal((draws, int(cluster_n.max()) + 1))[:, cluster_n]
+    of_point_dn = generator.standard_normal((draws, len(cluster_n)))
+    deviation_d = noise.deviation * np.sqrt(noise.freedom / generator.chisquare(noise.freedom, draws))
+    drawn: Floats = deviation_d[:, None] * (SHARED**0.5 * of_trial_dn + (1 - SHARED) ** 0.5 * of_point_dn)
+    return drawn
 
 
 def interval(value: float, draws: Floats) -> Interval:
     """A value with the 2.5 % and 97.5 % quantiles of its draws."""
     low, high = np.quantile(draws, (0.025, 0.975))
     return Interval(value=value, low=float(low), high=float(high))
+
+
+def run_interval(law: Chinchilla, draws: Floats, noise: Noise, *, N: float, D: float) -> Interval:
+    """Loss of one new run of N parameters on D tokens, with the 95 % interval of what it will measure.
+
+    The interval holds both doubts: where the law lies (its draws, (draws, 5)) and how far one run falls from it
+    (Student's t with the noise's deviation and degrees of freedom, in the log loss).
+    """
+    scatter = np.exp(noise.deviation * np.random.default_rng(0).standard_t(noise.freedom, len(draws)))
+    return interval(float(predict(*law, N=N, D=D)), predict(*draws.T, N=N, D=D) * scatter)
 
 
 def _carries_a_law(inputs_nk: Floats) -> bool:

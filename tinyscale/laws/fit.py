@@ -1,14 +1,15 @@
-"""A study's points to its law."""
+"""A study's points, or any table's columns, to their law."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
 from tinyscale.laws.bootstrap import bootstrap, interval
 from tinyscale.laws.chinchilla import fit_chinchilla
+from tinyscale.laws.form import Floats
 from tinyscale.laws.frontier import Frontier, frontier_exponents
 from tinyscale.laws.select import Unit, loss_of, params_of, select
-from tinyscale.laws.verdict import warn
+from tinyscale.laws.verdict import judge
 from tinyscale.spec import LawFit, Point
 from tinyscale.spec.study import LawOptions
 
@@ -20,7 +21,7 @@ def fit_points(
     options: LawOptions | None = None,
     excluded: Mapping[str, str] | None = None,
 ) -> LawFit:
-    """The law L(N, D) of one vocabulary, with 95 % bootstrap intervals, exclusions and warnings.
+    """The law L(N, D) of one vocabulary, with 95 % bootstrap intervals, exclusions and a verdict.
 
     Hold-outs, other vocabularies and worse learning rates at the same size and token budget stay out, each named
     in ``excluded``; all seeds enter.
@@ -35,15 +36,52 @@ def fit_points(
     N = np.array([params_of(point, options.params) for point in chosen], dtype=np.float64)
     D = np.array([point.tokens for point in chosen], dtype=np.float64)
     loss = np.array([loss_of(point, unit) for point in chosen])
+    # Runs of one shape and token budget differ by the seed alone.
+    cells = [(point.params_total, point.tokens, point.hidden_size, point.num_layers) for point in chosen]
+    return fit_columns(
+        N,
+        D,
+        loss,
+        trial_ids=[point.trial_id for point in chosen],
+        cells=cells,
+        params=options.params,
+        unit=unit,
+        vocab_size=vocab_size,
+        bootstraps=options.bootstraps,
+        excluded={**(excluded or {}), **left_out},
+    )
+
+
+def fit_columns(
+    N: Floats,
+    D: Floats,
+    loss: Floats,
+    *,
+    trial_ids: Sequence[str],
+    cells: Sequence[Hashable],
+    params: str,
+    unit: str,
+    vocab_size: int,
+    bootstraps: int = 1_000,
+    excluded: Mapping[str, str] | None = None,
+) -> LawFit:
+    """The law of chosen runs given as columns of shape (n,); every row enters.
+
+    ``params``, ``unit``, ``vocab_size`` and ``excluded`` go into the fit as they are.
+
+    :param trial_ids: the trial of each run; a bootstrap draws whole trials, (n,).
+    :param cells: what each run is but for its seed, (n,).
+    :raises ValueError: the runs cannot carry a law; says what to add.
+    """
     # Shapes may share N and D; to the table they are repeats, told apart by their place in it.
-    fit = fit_chinchilla(N, D, loss, seed=range(len(chosen)))
-    trial_ids = tuple(point.trial_id for point in chosen)
-    draws = bootstrap(fit, trial_ids, draws=options.bootstraps)
+    fit = fit_chinchilla(N, D, loss, seed=range(len(N)))
+    draws = bootstrap(fit, trial_ids, draws=bootstraps)
     columns = {name: (value, draws[:, i]) for i, (name, value) in enumerate(fit.parameters._asdict().items())}
     columns["a"] = (Frontier(fit.parameters).a, frontier_exponents(draws))
     intervals = {name: interval(value, column) for name, (value, column) in columns.items()}
+    verdict = judge(fit, draws, intervals, N, D, loss, cells, trial_ids)
     return LawFit(
-        params=options.params,
+        params=params,
         unit=unit,
         vocab_size=vocab_size,
         **fit.parameters._asdict(),
@@ -51,7 +89,7 @@ def fit_points(
         draws=tuple(tuple(float(number) for number in draw) for draw in draws),
         objective=fit.objective,
         residual_rms=fit.residual_rms,
-        trial_ids=trial_ids,
-        excluded={**(excluded or {}), **left_out},
-        warnings=warn(fit, intervals, N, D, loss),
+        trial_ids=tuple(trial_ids),
+        excluded=excluded or {},
+        **verdict._asdict(),
     )

@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from tinyscale.accounting import count_parameters
-from tinyscale.laws.bootstrap import interval
-from tinyscale.laws.form import predict
+from tinyscale.laws.bootstrap import run_interval
+from tinyscale.laws.form import Chinchilla
+from tinyscale.laws.noise import run_noise
 from tinyscale.spec import Forecast, Interval, LawFit, Trial, digest, read_json, to_json, write_json
 
 
 def forecast(fit: LawFit, N: float, D: float) -> Interval:
     """Loss of one run of N parameters on D tokens, with the 95 % interval of what it will measure.
 
-    The interval holds both doubts: where the law lies (the bootstrap draws) and how far one run falls from it
-    (normal noise in the log loss, of the residuals' deviation with the five fitted parameters taken off).
+    The interval holds where the law may lie and how far one run falls from it
+    (:func:`tinyscale.laws.bootstrap.run_interval`). Whether it should be used is the verdict's to say:
+    ``fit.forecast_holds``.
 
     :param N: parameters, of the kind that ``fit.params`` names.
     :raises ValueError: N or D is not a positive number, or the fit has no bootstrap draws.
@@ -28,11 +30,9 @@ def forecast(fit: LawFit, N: float, D: float) -> Interval:
         raise ValueError(f"a forecast needs a positive number of parameters and tokens, not N = {N:g}, D = {D:g}")
     if not fit.draws:
         raise ValueError("this fit has no bootstrap draws, so its forecast would have no interval: fit it again")
-    points = len(fit.trial_ids)
-    spread = fit.residual_rms * math.sqrt(points / max(points - 5, 1))
-    noise = np.exp(spread * np.random.default_rng(0).standard_normal(len(fit.draws)))
-    drawn = predict(*np.array(fit.draws).T, N=N, D=D) * noise
-    return interval(float(predict(fit.E, fit.A, fit.B, fit.alpha, fit.beta, N=N, D=D)), drawn)
+    law = Chinchilla(fit.E, fit.A, fit.B, fit.alpha, fit.beta)
+    noise = run_noise(fit.residual_rms, len(fit.trial_ids), len(set(fit.trial_ids)))
+    return run_interval(law, np.array(fit.draws), noise, N=N, D=D)
 
 
 def lock_forecasts(folder: Path, fit: LawFit, trials: Sequence[Trial]) -> tuple[Forecast, ...]:

@@ -48,6 +48,11 @@ class Problem:
         """Log prediction less log loss, (n,)."""
         return self._predict(theta_p)[0] - self.log_loss_n
 
+    def jacobian(self, theta_p: Floats) -> Floats:
+        """Derivatives of the log prediction by the parameters, (n, p)."""
+        shares_nc = self._predict(theta_p)[1]
+        return np.hstack([shares_nc, -self.x_nk * shares_nc[:, 1:]])
+
     def natural(self, theta_p: Floats) -> tuple[float, Floats, Floats]:
         """Floor, coefficients (K,) and exponents (K,) in the user's units."""
         terms = self.x_nk.shape[1]

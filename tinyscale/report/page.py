@@ -127,7 +127,7 @@ def _versions(content: ReportContent) -> dict[str, list[str]]:
     """Every version of each package, device and engine that a trial ran on."""
     seen: dict[str, set[str]] = {}
     for result in content.results.values():
-        ran_on = {"device": result.device, "engine": result.engine, "precision": result.precision}
+        ran_on = {name: getattr(result, name) for name in ("device", "engine", "precision", "kernels")}
         for name, version in {**result.versions, **ran_on}.items():
             if version:
                 seen.setdefault(name, set()).add(version)

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.table import Table
-
+from tinyscale.laws.csv_table import RunTable
 from tinyscale.report.content import ForecastRow, forecast_rows, number
-from tinyscale.spec import Forecast, LawFit, TrialResult, short_count
+from tinyscale.spec import Forecast, LawFit, TrialResult
 
 MEANINGS: Mapping[str, str] = {
     "E": "floor of the loss",
@@ -28,19 +27,30 @@ def law_lines(
     return [*_law_lines(law, refused), *(forecast_line(row) for row in forecast_rows(forecasts, results))]
 
 
+def table_lines(table: RunTable, law: LawFit) -> list[str]:
+    """The law of somebody's table, after what was taken for what and each row left out."""
+    left_out = [f"left out: {row}: {reason}" for row, reason in law.excluded.items()]
+    return [f"{table.path}: {'; '.join(table.taken)}", *left_out, *law_lines(law, (), {})]
+
+
 def _law_lines(law: LawFit | None, refused: str) -> Iterator[str]:
     if law is None:
         yield f"no law: {refused}"
         return
-    terms = f"{number(law.A)} / N^{number(law.alpha)} + {number(law.B)} / D^{number(law.beta)}"
-    yield (
-        f"{law.unit} = {number(law.E)} + {terms}   ({len(law.trial_ids)} points, V = {law.vocab_size}, "
-        f"N = {law.params.replace('_', '-')} parameters, residual {law.residual_rms:.2%})"
-    )
-    for name, meaning in MEANINGS.items():
-        if known := law.intervals.get(name):
-            span = f"95 % interval {number(known.low)} to {number(known.high)}"
-            yield f"  {name} = {number(known.value)}, {span}: {meaning}"
+    known = [f"V = {law.vocab_size}"] * bool(law.vocab_size)
+    known += [f"N = {law.params.replace('_', '-')} parameters"] * bool(law.params)
+    known += [f"residual {law.residual_rms:.2%}", f"seeds {law.seed_noise:.2%}"]
+    about = f"({len(law.trial_ids)} points, {', '.join(known)})"
+    if law.exponents_hold:
+        terms = f"{number(law.A)} / N^{number(law.alpha)} + {number(law.B)} / D^{number(law.beta)}"
+        yield f"{law.unit} = {number(law.E)} + {terms}   {about}"
+        for name, meaning in MEANINGS.items():
+            if found := law.intervals.get(name):
+                span = f"95 % interval {number(found.low)} to {number(found.high)}"
+                yield f"  {name} = {number(found.value)}, {span}: {meaning}"
+    else:
+        yield f"{law.unit} = E + A / N^alpha + B / D^beta   {about}"
+    yield f"  verdict: {law.verdict}"
     yield from (f"  warning: {warning}" for warning in law.warnings)
 
 
@@ -56,40 +66,3 @@ def forecast_line(row: ForecastRow) -> str:
     where = "inside" if row.inside else "outside"
     measured = f"{said}; measured {number(row.outcome)}: error {row.error:+.2%}, {where} the interval"
     return f"{measured}; {row.note}" if row.note else measured
-
-
-def law_table(law: LawFit) -> Table:
-    """Parameters with their intervals."""
-    table = Table(
-        title=f"{law.unit} = E + A/N^alpha + B/D^beta",
-        caption=f"{len(law.trial_ids)} points, V = {law.vocab_size}, residual {law.residual_rms:.2%}",
-    )
-    table.add_column("")
-    for heading in ("value", "95 % from", "to"):
-        table.add_column(heading, justify="right")
-    table.add_column("meaning")
-    for name, meaning in MEANINGS.items():
-        if known := law.intervals.get(name):
-            table.add_row(name, number(known.value), number(known.low), number(known.high), meaning)
-    return table
-
-
-def forecast_table(forecasts: Sequence[Forecast], results: Mapping[str, TrialResult]) -> Table:
-    """Locked forecasts beside their outcomes."""
-    table = Table(title="forecasts of the hold-outs")
-    table.add_column("hold-out")
-    for heading in ("N", "D", "forecast", "95 % from", "to", "measured", "error"):
-        table.add_column(heading, justify="right")
-    table.add_column("")
-    for row in forecast_rows(forecasts, results):
-        locked, span = row.forecast, row.forecast.predicted
-        table.add_row(
-            locked.name,
-            short_count(locked.params),
-            short_count(locked.tokens),
-            *(number(value) for value in (span.value, span.low, span.high)),
-            "" if row.outcome is None else number(row.outcome),
-            "" if row.error is None else f"{row.error:+.2%}",
-            row.note or ("inside the interval" if row.inside else "outside the interval"),
-        )
-    return table

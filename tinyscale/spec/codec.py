@@ -45,6 +45,8 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         inner = args[0] if args else Any
         return tuple(_build(inner, item, where) for item in value)
+    if isinstance(value, dict) and origin is Mapping and is_dataclass(args[1]):
+        return {key: _build(args[1], item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, dict) and not is_dataclass(kind):  # settings and axes, whose lists are tuples in a spec
         return {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
     if isinstance(kind, type) and is_dataclass(kind):

@@ -18,9 +18,9 @@ class LawFit:
     """loss = E + A/N^alpha + B/D^beta, fitted (Hoffmann et al. 2022, approach 3)."""
 
     params: str
-    """Which N: total or non_embedding."""
+    """Which N: total or non_embedding; empty where the table does not say."""
     unit: str
-    """Of the loss: bpb, or nats per token."""
+    """Of the loss: bpb, or nats per token; ``loss`` where the table does not say."""
     vocab_size: int
     """Of the trials fitted; 0 where the table does not say."""
     E: float
@@ -40,8 +40,24 @@ class LawFit:
     """Trials fitted, in the order of the points."""
     excluded: Mapping[str, str] = field(default_factory=dict)
     """Trials left out, with the reason."""
+    seed_noise: float = 0.0
+    """Standard deviation of log losses between seeds, measured or assumed, that the residuals were held against."""
     warnings: tuple[str, ...] = ()
-    """Why the exponents should not be trusted; empty when nothing speaks against them."""
+    """What speaks against the exponents, and what to add; empty when nothing does."""
+    forecast_holds: bool = True
+    """The law may forecast runs up to about 3 times the largest compute; False: forecasts are withheld."""
+
+    @property
+    def exponents_hold(self) -> bool:
+        """The exponents, E, A and B may be stated; False: they are withheld, and ``warnings`` says why."""
+        return not self.warnings
+
+    @property
+    def verdict(self) -> str:
+        """What the fit is good for, in a few words; the warnings say the rest."""
+        if self.exponents_hold and self.forecast_holds:
+            return "trusted"
+        return f"forecast {'usable' if self.forecast_holds else 'withheld'}, exponents withheld"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,6 +68,14 @@ def _override(document: YamlDocument, override: str) -> None:
     document.set(tuple(path.strip().split(".")), parse_value(text, where), where)
 
 
+def parse_number(text: str) -> float:
+    """A number as people write it: 1e9, 1_000_000, 250k, 2M or 1.5B; nan and inf pass too.
+
+    :raises ValueError: it is no number.
+    """
+    return float(_number(text.strip()))
+
+
 def _number(value: Any) -> Any:
     """Counts may be written 250k, 2M or 1.5B; YAML's yes and no are not numbers."""
     if isinstance(value, bool):

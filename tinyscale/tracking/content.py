@@ -85,6 +85,7 @@ def result_tags(result: TrialResult) -> dict[str, str]:
         "tinyscale.device": result.device,
         "tinyscale.engine": f"{result.engine} x {result.workers}" if result.engine else "",
         "tinyscale.precision": result.precision,
+        "tinyscale.kernels": result.kernels,
         "tinyscale.peak": f"{result.peak_flops:.4g} FLOP/s ({result.peak_source})" if result.peak_flops else "",
         "tinyscale.model_digest": result.model_digest,
         "tinyscale.versions": versions,
