@@ -83,18 +83,21 @@ def launch(
     """Prepare and run what is missing, fit the law, write the report."""
     if dry_run:
         return plan(study, set_, storage, as_json)
+    from tinyscale.cluster.doctor import preflight
     from tinyscale.cluster.live import LiveView
     from tinyscale.cluster.lock import StudyLock
     from tinyscale.cluster.signals import StopOnSignal
     from tinyscale.cluster.study import run_study, track_study
     from tinyscale.data import default_cache
-    from tinyscale.report.listing import print_law
+    from tinyscale.report.law import print_law
     from tinyscale.report.study import report_study
     from tinyscale.results.state import finished_ids
     from tinyscale.tracking import ui_command
 
     made = _plan(study, set_, storage)
     store = StudyStore(storage / made.study.name)
+    if address:
+        preflight(made, storage, default_cache(), address, _say)
     with StudyLock(store.lock):
         with StopOnSignal(_say) as should_stop, LiveView(made, finished_ids(store)) as view:
             launched = run_study(
@@ -123,16 +126,94 @@ def launch(
 
 
 @app.command()
-def status(study: StudyRef, storage: Storage = RUNS, as_json: AsJson = False) -> None:
+def doctor(
+    study: Annotated[Path | None, typer.Argument(metavar="STUDY", help="Its YAML file: would this one run?")] = None,
+    set_: Overrides = None,
+    address: Annotated[str, typer.Option(help="Ray cluster, as for launch; else this machine.")] = "",
+    storage: Storage = RUNS,
+) -> None:
+    """Ask every machine whether a launch would work: storage, versions, GPUs, disk, clock, MLflow. Starts nothing."""
+    from tinyscale.cluster.doctor import diagnose
+    from tinyscale.data import default_cache
+
+    made = _plan(study, set_, storage, offline=True) if study else None
+    stopped = False
+    for finding in diagnose(address or None, storage, default_cache(), made):
+        _say(str(finding))
+        stopped = stopped or finding.level == "stop"
+    if stopped:
+        raise typer.Exit(PREFLIGHT)
+
+
+@app.command()
+def status(
+    study: StudyRef,
+    storage: Storage = RUNS,
+    watch: Annotated[bool, typer.Option("--watch", help="Until nothing runs, or Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """One line a trial: waiting, running with progress and ETA, stopped, done, diverged or failed."""
-    from tinyscale.report.listing import print_status, status_rows
+    from tinyscale.report.status import print_status, status_rows, watch_status
 
     store, resolved = _stored(study, storage)
-    rows = status_rows(store, resolved.trials)
     if as_json:
-        _print_json(rows)
+        _print_json(status_rows(store, resolved.trials))
+    elif watch:
+        watch_status(resolved.study.name, store, resolved.trials)
     else:
-        print_status(resolved.study.name, rows)
+        print_status(resolved.study.name, status_rows(store, resolved.trials))
+
+
+@app.command()
+def logs(
+    study: StudyRef,
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="Its name, or how its id begins.", show_default=False)],
+    storage: Storage = RUNS,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last ones.", min=0)] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on while the trial runs.")] = False,
+) -> None:
+    """What a trial's workers said: warnings, errors with their tracebacks."""
+    from tinyscale.report.logs import find_trial, print_log
+
+    store, resolved = _stored(study, storage)
+    print_log(store, find_trial(resolved.trials, trial), lines, follow=follow)
+
+
+@app.command()
+def stop(
+    study: StudyRef,
+    storage: Storage = RUNS,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", help="Longest wait for its end.", min=0.0)] = 180.0,
+) -> None:
+    """Ask a running study to checkpoint and stop, and wait for it. Exit code 1: it still runs."""
+    from tinyscale.cluster.stop import stop_study
+    from tinyscale.report.status import status_rows, summary
+
+    store, resolved = _stored(study, storage)
+    try:
+        stopped = stop_study(store, wait)
+    except TimeoutError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from error
+    said = "stopped; launch again to go on" if stopped else "nothing runs"
+    _say(f"{resolved.study.name}: {said} ({summary(status_rows(store, resolved.trials))})")
+
+
+@app.command()
+def track(
+    study: StudyRef,
+    storage: Storage = RUNS,
+    uri: Annotated[str, typer.Option(help="Another MLflow than the study's: a server or a database.")] = "",
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Into fresh runs; the old ones go to its bin.")] = False,
+) -> None:
+    """Send what MLflow lacks of a study, from the journals: after an outage, or into another MLflow."""
+    from tinyscale.cluster.track import track_study
+    from tinyscale.tracking import ui_command
+
+    store, _ = _stored(study, storage)
+    target, begun, over = track_study(store, _say, uri=uri, rebuild=rebuild)
+    _say(f"sent: {begun} trials, {over} of them over")
+    _say(f"browse: {ui_command(target)}")
 
 
 @app.command()
@@ -153,7 +234,7 @@ def fit(
 ) -> None:
     """Fit the law again from the stored results, or fit that of any table of runs."""
     from tinyscale.laws.study import StudyLaw, fit_study
-    from tinyscale.report.listing import print_law
+    from tinyscale.report.law import print_law
 
     if bool(study) == bool(points):
         raise ValueError("fit takes a study, or a table of runs with --points CSV: one of the two")
@@ -189,24 +270,34 @@ def forecast(
     flops: Count = None,
     params: Count = None,
     tokens: Count = None,
+    vocab: Annotated[int | None, typer.Option(metavar="V", help="Vocabulary; asks the law of the vocabulary.")] = None,
     storage: Storage = RUNS,
     as_json: AsJson = False,
 ) -> None:
     """What the stored law says of a run: of --params and --tokens, or of the best that --flops (6 N D) buy."""
-    from tinyscale.laws.outlook import look_ahead
-    from tinyscale.report.outlook import outlook_lines
+    from tinyscale.laws.outlook import Outlook, look_ahead
+    from tinyscale.laws.vocabulary_outlook import VocabularyOutlook, look_at_vocabulary
+    from tinyscale.report.outlook import forecast_lines
     from tinyscale.results.points import read_results
-    from tinyscale.spec import LawFit, read_json
+    from tinyscale.spec import Analysis, LawFit, read_json
 
     store, _ = _stored(study, storage)
     if not store.law.exists():
         raise ValueError(f"{study}: no law yet; fit it (`tinyscale fit {study}`), which says what lacks")
     law = read_json(LawFit, store.law)
-    outlook = look_ahead(law, read_results(store).values(), flops=flops, params=params, tokens=tokens)
+    analysis = read_json(Analysis, store.analysis) if store.analysis.exists() else Analysis()
+    results = read_results(store).values()
+    outlook: Outlook | VocabularyOutlook
+    if vocab is None:
+        outlook = look_ahead(law, results, flops=flops, params=params, tokens=tokens, vocabulary=analysis.vocabulary)
+    else:
+        outlook = look_at_vocabulary(
+            analysis, results, kind=law.params, vocab_size=vocab, flops=flops, params=params, tokens=tokens
+        )
     if as_json:
         _print_json(outlook)
     else:
-        _say("\n".join(outlook_lines(outlook, law)))
+        _say("\n".join(forecast_lines(outlook, law, analysis.vocabulary)))
 
 
 @app.command()

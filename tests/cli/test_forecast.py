@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,54 +9,44 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyscale.accounting import count_parameters, training_flops
 from tinyscale.laws import predict
 from tinyscale.laws.study import fit_study
-from tinyscale.model.presets import preset_defaults
 from tinyscale.results.store import StudyStore
-from tinyscale.spec import LawFit, ModelConfig, Point, ResolvedStudy, Study, TrainConfig, Trial, TrialResult, write_json
+from tinyscale.spec import (
+    Analysis,
+    LawFit,
+    Point,
+    ResolvedStudy,
+    Study,
+    Trial,
+    TrialResult,
+    write_json,
+)
 from tinyscale.spec.study import LawOptions
 
 TRUTH = {"E": 0.9, "A": 30.0, "B": 600.0, "alpha": 0.40, "beta": 0.45}
 FLOP_PER_S = 5e9
+"""Of the made-up trials."""
 Run = Callable[..., tuple[int, str, str]]
-
-
-def make_trial(hidden: int, tokens: int) -> Trial:
-    model = ModelConfig(
-        preset="llama", vocab_size=512, hidden_size=hidden, num_layers=2, num_heads=4, num_kv_heads=4,
-        intermediate_size=8 * hidden // 3, context_length=64, **preset_defaults("llama"),
-    )  # fmt: skip
-    train = TrainConfig(tokens=tokens, batch_size=32, learning_rate=3e-3, warmup_steps=10)
-    return Trial(model=model, train=train, corpus="c", tokenizer="t")
-
-
-def make_result(trial: Trial, loss_factor: float) -> TrialResult:
-    """Obeys TRUTH, and runs at FLOP_PER_S whatever its size."""
-    counted, tokens = count_parameters(trial.model), trial.steps * trial.batch_tokens
-    flops = training_flops(trial.model, tokens)
-    bpb = loss_factor * float(predict(**TRUTH, N=counted.total, D=tokens))
-    point = Point(
-        trial_id=trial.id, params_total=counted.total, params_non_embedding=counted.non_embedding,
-        hidden_size=trial.model.hidden_size, num_layers=2, vocab_size=512, tokens=tokens, text_bytes=2.0 * tokens,
-        flops=flops, loss=2 * bpb, bpb=bpb, learning_rate=3e-3, seed=0,
-    )  # fmt: skip
-    return TrialResult(
-        trial_id=trial.id, name=trial.name, status="done", points=(point,), steps=trial.steps,
-        tokens_per_s=FLOP_PER_S * tokens / flops, device="AMD EPYC",
-    )  # fmt: skip
+MakeTrial = Callable[..., Trial]
+MakeResult = Callable[..., TrialResult]
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def storage(tmp_path_factory: pytest.TempPathFactory, trial: MakeTrial, result: MakeResult) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     generator = np.random.default_rng(3)
-    trials = tuple(make_trial(hidden, tokens) for hidden in (32, 64, 128, 256) for tokens in (2**18, 2**20, 2**22))
+    trials = tuple(trial(hidden, tokens) for hidden in (32, 64, 128, 256) for tokens in (2**18, 2**20, 2**22))
     study = Study(name="good", space=({"hidden_size": 32},), law=LawOptions(bootstraps=200))
     store = StudyStore(folder / "good")
     write_json(store.study, ResolvedStudy(study=study, trials=trials))
-    for trial in trials:
-        write_json(store.trial(trial.id).result, make_result(trial, float(np.exp(0.001 * generator.standard_normal()))))
+    for each in trials:
+        scatter = float(np.exp(0.001 * generator.standard_normal()))
+
+        def loss(point: Point, scatter: float = scatter) -> float:
+            return scatter * float(predict(**TRUTH, N=point.params_total, D=point.tokens))
+
+        write_json(store.trial(each.id).result, result(each, loss))
     law = fit_study(store).law
     assert law is not None
     assert law.verdict == "trusted", law.warnings
@@ -72,23 +61,8 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     variant("withheld", replace(law, warnings=("Not yet a power law: train longer.",), forecast_holds=False))
     variant("vanished", replace(law, A=1e-300, warnings=("The loss does not fall with N here.",)))
     variant("lawless", None)
+    write_json(StudyStore(folder / "loose").analysis, Analysis(vocabulary_refused="48 point(s) of one vocabulary"))
     return folder
-
-
-@pytest.fixture
-def run(storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """``tinyscale forecast WORDS --storage ...``: exit code, stdout and stderr."""
-
-    def forecast(*words: str) -> tuple[int, str, str]:
-        from tinyscale.cli import main
-
-        monkeypatch.setattr(sys, "argv", ["tinyscale", "forecast", *words, "--storage", str(storage)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        said = capsys.readouterr()
-        return int(stop.value.code or 0), said.out, said.err
-
-    return forecast
 
 
 def test_a_run_of_given_size_and_tokens(run: Run) -> None:
@@ -170,6 +144,11 @@ def test_loose_exponents_are_withheld_and_the_loss_is_not(run: Run) -> None:
         ("good --params -1M --tokens 1M", "--params is -1e+06; it must be a positive number"),
         ("good --params 1M --tokens nan", "--tokens is nan; it must be a positive number"),
         ("good --flops inf", "--flops is inf; it must be a positive number"),
+        (
+            "loose --flops 1e13 --vocab 512",
+            "no law of the vocabulary, so --vocab cannot be answered: 48 point(s) of one",
+        ),
+        ("vanished --flops 1e13 --vocab 512", "it was never fitted: fit the study again (`tinyscale fit STUDY`)"),
         ("good --flops many", "'many' is not a number"),
     ],
 )

@@ -88,7 +88,8 @@ def losses(study: Path) -> dict[str, float]:
 def test_a_launch_ends_with_verdict_and_report(home: Path, launched: str) -> None:
     """Models of 40k tokens obey no law yet, so nothing is forecast and no exponent printed."""
     assert launched.count("\ndone ") == 10
-    assert "no forecast of the hold-outs: " in launched
+    assert "forecast withheld: d96-L1-V300-D60k-s0 at " in launched
+    assert re.search(r"forecast of d96-L1-V300-D60k-s0 at .* withheld, locked .*; measured [\d.]+ bpb", launched)
     assert "bpb = E + A / N^alpha + B / D^beta " in launched
     assert "verdict: forecast withheld, exponents withheld" in launched
     assert "mlflow ui --backend-store-uri sqlite:///" in launched
@@ -133,9 +134,12 @@ def test_a_forecast_is_locked_before_its_holdout_is_trained(home: Path, launched
     new = "holdout=[{hidden_size: 40, tokens: 40k}]"
     said = tinyscale(tmp_path, "launch", "studies/quickstart.yaml", "--set", new).stdout
     assert said.count("\ndone ") == 1
-    locked, done = said.index("forecast locked: d40-L1-V300-D40k-s0 at "), said.index("\ndone   d40-L1-V300-D40k-s0")
+    locked = said.index("forecast locked: d40-L1-V300-D40k-s0 at 39.9k tokens: ")
+    done = said.index("\ndone   d40-L1-V300-D40k-s0")
     assert locked < done
-    assert re.search(r"forecast of d40-L1-V300-D40k-s0: .* measured [\d.]+: error [+-][\d.]+%, outside", said)
+    assert re.search(
+        r"forecast of d40-L1-V300-D40k-s0 at 39.9k tokens: .* measured [\d.]+: error [+-][\d.]+%, outside", said
+    )
     assert "verdict: forecast usable, exponents withheld" in said  # N spans a factor of 2.7 only
 
 
@@ -269,3 +273,20 @@ def test_a_spent_budget_ends_with_its_own_code(home: Path, launched: str) -> Non
     )
     assert spent.returncode == 5, spent.stdout + spent.stderr
     assert "budget reached" in spent.stdout
+
+
+def test_a_trunk_gives_a_point_for_each_of_its_budgets(home: Path, launched: str) -> None:
+    trunk = ["launch", "studies/quickstart.yaml", "--set", "name=trunks", "--set", "train.schedule=trunk"]
+    said = tinyscale(home, *trunk).stdout
+    assert said.count("\ndone ") == 4
+    law = json.loads((home / "runs" / "trunks" / "law.json").read_text())
+    assert len(law["trial_ids"]) == 9
+    assert len(set(law["trial_ids"])) == 3
+    results = [json.loads(path.read_text()) for path in (home / "runs" / "trunks").glob("trials/*/result.json")]
+    fitted = [result for result in results if result["trial_id"] in law["trial_ids"]]
+    assert [[point["tokens"] for point in result["points"]] for result in fitted] == [[9984, 19968, 39936]] * 3
+    for result in fitted:
+        losses = [point["bpb"] for point in result["points"]]
+        assert losses == sorted(losses, reverse=True)
+    again = tinyscale(home, *trunk).stdout
+    assert "trials to run" not in again

@@ -1,13 +1,16 @@
 """Points of made-up studies, most of which obey a known law."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+from tinyscale.accounting import count_parameters, training_flops
 from tinyscale.laws import Chinchilla, predict
 from tinyscale.laws.form import Floats
+from tinyscale.plan.recipe import resolve
 from tinyscale.spec import Point
 
 TRUTH = Chinchilla(E=0.9, A=30.0, B=600.0, alpha=0.40, beta=0.45)
@@ -66,6 +69,48 @@ def make_points(
     return as_points(N, D, loss, **changes)
 
 
+def make_shapes(
+    shapes: Sequence[tuple[int, int]],
+    *,
+    budgets: Sequence[int] = (500_000, 1_000_000, 2_000_000, 4_000_000),
+    params: str = "total",
+    aspect: float = 0.0,
+    noise: float = 0.002,
+    vocab_size: int = 512,
+    seed: int = 0,
+    trunk: bool = False,
+) -> list[Point]:
+    """Real models of these (hidden_size, num_layers), whose losses obey TRUTH in one count of N.
+
+    :param aspect: the loss is multiplied by (hidden / layers)^aspect.
+    :param trunk: one trial a shape.
+    """
+    rng, points = np.random.default_rng(seed), []
+    for hidden, layers in shapes:
+        for tokens in budgets:
+            settings = {"hidden_size": hidden, "num_layers": layers, "vocab_size": vocab_size, "context_length": 128}
+            model, _ = resolve({**settings, "tokens": tokens})
+            counted, flops = count_parameters(model), training_flops(model, tokens)
+            N = {"total": counted.total, "non_embedding": counted.non_embedding, "effective": flops / tokens / 6}[
+                params
+            ]
+            bpb = float(predict(*TRUTH, N=N, D=tokens)) * (hidden / layers) ** aspect * np.exp(noise * rng.normal())
+            point = as_points(np.array([N]), np.array([tokens]), np.array([bpb]))[0]
+            points.append(
+                replace(
+                    point,
+                    trial_id=f"d{hidden}-L{layers}" + ("" if trunk else f"-D{tokens}"),
+                    params_total=counted.total,
+                    params_non_embedding=counted.non_embedding,
+                    hidden_size=hidden,
+                    num_layers=layers,
+                    vocab_size=vocab_size,
+                    flops=flops,
+                )
+            )
+    return points
+
+
 def good_study(generator: np.random.Generator) -> Study:
     """A 4x4 or 5x4 grid over a factor of 16 to 64 in N and 8 to 32 in D, noise of 0.1 to 0.3 %, a law at random.
 
@@ -89,6 +134,11 @@ def good_study(generator: np.random.Generator) -> Study:
 @pytest.fixture(scope="session")
 def points() -> MakePoints:
     return make_points
+
+
+@pytest.fixture(scope="session")
+def shaped() -> Callable[..., list[Point]]:
+    return make_shapes
 
 
 @pytest.fixture(scope="session")

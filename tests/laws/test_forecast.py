@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tinyscale.accounting import flops_per_token
 from tinyscale.laws import Chinchilla, fit_points, predict
 from tinyscale.laws.forecast import forecast, forecast_error, lock_forecasts, read_forecasts
 from tinyscale.model.presets import preset_defaults
@@ -58,7 +59,7 @@ def test_locks_once_and_keeps_what_stands(law: LawFit, trial: Trial, tmp_path: P
     assert locked.fitted_on == law.trial_ids
     assert locked.predicted == forecast(law, locked.params, locked.tokens)
 
-    path = folder / f"{trial.id}.json"
+    path = folder / f"{trial.id}-at-{trial.budgets[0]}.json"
     before = path.read_bytes()
     other = replace(law, E=0.5)
     assert lock_forecasts(folder, other, [trial]) == (locked,)
@@ -70,13 +71,15 @@ def test_locks_once_and_keeps_what_stands(law: LawFit, trial: Trial, tmp_path: P
 def test_counts_parameters_as_the_law_does(law: LawFit, trial: Trial, tmp_path: Path) -> None:
     (total,) = lock_forecasts(tmp_path / "total", law, [trial])
     (blocks,) = lock_forecasts(tmp_path / "blocks", replace(law, params="non_embedding"), [trial])
+    (effective,) = lock_forecasts(tmp_path / "effective", replace(law, params="effective"), [trial])
     assert total.params - blocks.params == 512 * 96
+    assert effective.params == round(flops_per_token(trial.model) / 6) > blocks.params
 
 
 @pytest.mark.parametrize("edit", [("tokens", 1), ("locked_s", 0.0), ("predicted", {"value": 1, "low": 0, "high": 2})])
 def test_a_tampered_forecast_is_refused(law: LawFit, trial: Trial, tmp_path: Path, edit: tuple[str, object]) -> None:
     lock_forecasts(tmp_path, law, [trial])
-    path = tmp_path / f"{trial.id}.json"
+    path = tmp_path / f"{trial.id}-at-{trial.budgets[0]}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), edit[0]: edit[1]}))
     with pytest.raises(ValueError, match="not as it was locked"):
         read_forecasts(tmp_path)
@@ -86,7 +89,7 @@ def test_a_tampered_forecast_is_refused(law: LawFit, trial: Trial, tmp_path: Pat
 
 def test_one_trial_s_forecast_does_not_pass_for_another_s(law: LawFit, trial: Trial, tmp_path: Path) -> None:
     lock_forecasts(tmp_path, law, [trial])
-    (tmp_path / f"{trial.id}.json").rename(tmp_path / "other.json")
+    (tmp_path / f"{trial.id}-at-{trial.budgets[0]}.json").rename(tmp_path / "other.json")
     with pytest.raises(ValueError, match="not as it was locked"):
         read_forecasts(tmp_path)
 

@@ -141,3 +141,64 @@ def test_the_shipped_studies_plan_without_a_network(verb, monkeypatch: pytest.Mo
         rows = json.loads(capsys.readouterr().out)
         assert rows
         assert all(row["quote"]["flops"] > 0 for row in rows)
+
+
+def trunk_study(**changes) -> Study:
+    return study(train={"schedule": "trunk", "batch_size": 16}, **changes)
+
+
+def test_the_budgets_of_a_trunk_are_one_trial_a_size() -> None:
+    plan = make_plan(trunk_study(space=({"hidden_size": (16, 32), "tokens": (1_000_000, 250_000, 500_000)},)))
+    small = next(trial for trial in plan.trials if trial.model.hidden_size == 16)
+    assert [t.name for t in plan.trials] == ["d32-L2-V512-D1M-s0", "d16-L2-V512-D1M-s0", "d96-L2-V512-D4M-s0"]
+    assert (small.train.tokens, small.train.branches) == (1_000_000, (250_000, 500_000))
+    assert small.budgets == (249_856, 499_712, 1_000_448)
+    assert small.train.warmup_steps == 24  # a tenth of the smallest budget's 244 steps
+    assert [line.fork for line in small.lines] == [195, 390, 782]
+    separate = make_plan(
+        study(
+            train={"schedule": "wsd", "batch_size": 16},
+            space=({"hidden_size": 16, "tokens": (250_000, 500_000, 1_000_000)},),
+        )
+    )
+    cost = sum(quote.flops for trial_id, quote in separate.quotes.items() if "d16" in trial_id)
+    assert plan.quotes[small.id].flops / cost == pytest.approx(1.15 / 1.75, rel=0.01)
+    assert plan.quotes[small.id].steps == small.steps == 977 + 49 + 98
+
+
+def test_a_budget_more_is_another_trunk_and_twins_are_named_apart() -> None:
+    grids = ({"hidden_size": 16, "tokens": (250_000, 1_000_000)}, {"hidden_size": 16, "tokens": (500_000, 1_000_000)})
+    plan = make_plan(trunk_study(space=grids))
+    assert len(plan.trials) == 3
+    assert sorted(t.name for t in plan.trials)[:2] == [
+        "d16-L2-V512-D1M-s0-branches=250k",
+        "d16-L2-V512-D1M-s0-branches=500k",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("train", "tokens", "said"),
+    [
+        ({}, (500, 1_000_000), "tokens 500 is less than one batch of 1024"),
+        ({"warmup_steps": 200}, (250_000, 1_000_000), "the first cooldown, of 249856 tokens, needs steps before it"),
+        ({"decay_fraction": 0}, (250_000, 1_000_000), "decay_fraction 0 leaves 244"),
+        ({}, (250_000, 250_100), "further apart"),
+    ],
+)
+def test_a_trunk_that_cannot_be_is_refused(train, tokens, said) -> None:
+    with pytest.raises(ValueError, match=said):
+        make_plan(
+            study(
+                train={"schedule": "trunk", "batch_size": 16, **train}, space=({"hidden_size": 16, "tokens": tokens},)
+            )
+        )
+
+
+@pytest.mark.parametrize("schedule", ["trunk", "wsd"])
+def test_a_hold_out_that_a_trunk_would_show_is_refused(schedule) -> None:
+    leaking = trunk_study(
+        space=({"hidden_size": 32, "tokens": (250_000, 1_000_000), "warmup_steps": 20},),
+        holdout=({"hidden_size": 32, "tokens": 250_000, "warmup_steps": 20, "schedule": schedule},),
+    )
+    with pytest.raises(ValueError, match=r"holdout.0: d32-L2-V512-D250k-s0 is in space as well"):
+        make_plan(leaking)

@@ -8,9 +8,28 @@ import pytest
 
 from tinyscale.accounting import count_parameters
 from tinyscale.laws import fit_points, predict
+from tinyscale.laws.analysis import analyse
 from tinyscale.laws.forecast import lock_forecasts
 from tinyscale.report.content import ReportContent
-from tinyscale.spec import LawFit, ModelConfig, Point, Record, Study, TrainConfig, Trial, TrialResult
+from tinyscale.spec import (
+    Analysis,
+    CountedLaw,
+    Interval,
+    IsoFlop,
+    IsoFlops,
+    LawFit,
+    ModelConfig,
+    Point,
+    RateCell,
+    Record,
+    ShapeLaw,
+    Study,
+    TrainConfig,
+    Trial,
+    TrialResult,
+    VocabularyLaw,
+    VocabularyOptimum,
+)
 from tinyscale.spec.study import LawOptions
 
 ENTROPY = 0.8
@@ -88,6 +107,7 @@ def make_content(folder_of_forecasts) -> ReportContent:
         curves=curves,
         law=law,
         law_refused="",
+        analysis=analyse(points, law, LawOptions(bootstraps=100)),
         forecasts=lock_forecasts(folder_of_forecasts, law, held),
         stories=(("Once upon a time", ", there was a <script>alert('cat')</script> & a dog."),),
         stories_from=held[0].name,
@@ -104,10 +124,65 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> ReportContent:
 @pytest.fixture(scope="session")
 def without_law(content: ReportContent) -> ReportContent:
     refused = "2 distinct point(s) cannot carry a law: add <b>more</b>"
-    return replace(content, law=None, law_refused=refused, forecasts=())
+    return replace(content, law=None, law_refused=refused, analysis=Analysis(), forecasts=())
 
 
 @pytest.fixture(scope="session")
 def law(content: ReportContent) -> LawFit:
     assert content.law is not None
     return content.law
+
+
+def span(value: float) -> Interval:
+    return Interval(value=value, low=0.9 * value, high=1.1 * value)
+
+
+def make_analysis(content: ReportContent) -> Analysis:
+    """Everything that the points of some study may tell beside the law."""
+    ends = "the best V lies at the end of what was searched"
+    budgets = tuple(
+        VocabularyOptimum(
+            flops=flops, params_non_vocab=span(n), vocab_size=span(v), tokens=span(1e6), bpb=span(1.2), edge=edge
+        )
+        for flops, n, v, edge in ((1e11, 3e4, 700, ""), (1e12, 9e4, 2048, ends))
+    )  # fmt: skip
+    fitted = tuple(point.trial_id for point in content.points if not point.holdout)
+    return Analysis(
+        counting=(
+            CountedLaw(params="total", alpha=span(0.41), beta=span(0.44), a=span(0.52), residual_rms=0.004),
+            CountedLaw(params="non_embedding", alpha=span(0.3777), beta=span(0.45), a=span(0.54), residual_rms=0.02,
+                       warnings=("alpha is not pinned down.",)),
+        ),
+        shape=ShapeLaw(
+            E=0.8, A=30.0, B=600.0, gamma=span(0.8), delta=span(0.4), beta=span(0.45), ratio=span(2.0),
+            residual_rms=0.003, law_residual_rms=0.004, matters=False, said="shape explains nothing that N does not",
+        ),
+        isoflops=IsoFlops(
+            levels=(
+                IsoFlop(flops=1e11, params=(1e4, 2e4, 4e4, 8e4, 1.6e5), loss=(1.5, 1.4, 1.38, 1.41, 1.5),
+                        coefficients=(12.74, -2.15, 0.1016), best_params=3.9e4),
+                IsoFlop(flops=1e12, params=(1e4, 2e4), loss=(1.4, 1.3), coefficients=None, best_params=None,
+                        refused="2 sizes, and a parabola needs 5"),
+            ),
+            a=span(0.51), law_a=span(0.52),
+        ),
+        vocabulary=VocabularyLaw(
+            E=0.7, A1=40.0, alpha1=0.45, A2=10.0, alpha2=0.5, B=900.0, beta=0.46,
+            intervals={name: span(0.5) for name in ("E", "A1", "alpha1", "A2", "alpha2", "B", "beta")},
+            draws=((0.7, 40.0, 0.45, 10.0, 0.5, 900.0, 0.46),) * 3, bytes_per_token=(-1.0, 0.7, 0.0),
+            width=(-2.0, 0.55),
+            vocab_range=(512, 2048), residual_rms=0.004, trial_ids=fitted, sizes=(), budgets=budgets,
+        ),
+        rates=(
+            RateCell(hidden_size=48, num_layers=2, vocab_size=512, tokens=700_000, rates=(0.005, 0.01, 0.02),
+                     losses=(1.02, 1.0, 1.03), best=0.01, at_edge=False),
+            RateCell(hidden_size=64, num_layers=2, vocab_size=512, tokens=700_000, rates=(0.005, 0.01),
+                     losses=(1.02, 1.0), best=0.01, at_edge=True),
+        ),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def rich(content: ReportContent) -> ReportContent:
+    """The study with every part of the analysis there."""
+    return replace(content, analysis=make_analysis(content))

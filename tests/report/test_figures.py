@@ -4,12 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from tinyscale.report.content import ReportContent
-from tinyscale.report.curves import curves_figure, smooth
-from tinyscale.report.figures import law_figure, vocabulary_figure
+from tinyscale.report.curves import branches, curves_figure, smooth
+from tinyscale.report.exponents import exponents_figure
+from tinyscale.report.figures import draw_figures, law_figure, residuals_figure
+from tinyscale.report.isoflop import isoflop_figure
+from tinyscale.report.published import ELDAN_LI_2023, published_figure
+from tinyscale.report.rates import regret_figure
 from tinyscale.report.style import png, styled
-from tinyscale.spec import LawFit, Record
+from tinyscale.report.vocabulary import vocabulary_figure, vocabulary_optimum_figure
+from tinyscale.spec import Analysis, HubCorpus, LawFit, Record
 
 
 def test_pictures_are_as_wide_as_a_page_and_the_same_each_time(content: ReportContent) -> None:
@@ -64,3 +70,77 @@ def test_smoothing_keeps_the_mean_and_the_ends() -> None:
     assert at[-1] > 4500
     assert (np.diff(at) > 0).all()
     assert smooth(tokens[:1], tokens[:1])[1].tolist() == [1.0]
+
+
+def words(figure) -> str:
+    """All that stands in a picture."""
+    return " ".join(text.get_text() for text in figure.findobj(Text))
+
+
+def test_each_picture_is_there_when_its_data_are(rich: ReportContent, without_law: ReportContent) -> None:
+    assert set(draw_figures(rich)) == {
+        "law", "frontier", "isoflop", "residuals", "exponents", "shape", "vocabulary", "vocabulary_optimum", "regret",
+        "curves",
+    }  # fmt: skip
+    assert set(draw_figures(replace(rich, analysis=Analysis()))) == {
+        "law", "frontier", "residuals", "exponents", "vocabulary", "curves",
+    }  # fmt: skip
+    assert set(draw_figures(without_law)) == {"vocabulary", "curves"}
+
+
+def test_a_count_whose_exponents_are_withheld_shows_none(rich: ReportContent) -> None:
+    figure = exponents_figure(rich)
+    cloud, counts = figure.axes
+    assert len(cloud.lines[0].get_xdata()) == len(rich.law.draws)
+    centers = [bar.lines[0].get_xdata()[0] for bar in counts.containers]
+    assert sorted(centers) == [0.41, 0.44, 0.52]
+    assert words(figure).count("withheld") == 3
+
+
+def test_a_refused_level_has_no_parabola(rich: ReportContent) -> None:
+    left, right = isoflop_figure(rich).axes
+    parabolas = [line for line in left.lines if len(line.get_xdata()) == 80]
+    assert len(parabolas) == 1
+    assert "1e+12 FLOP, refused" in words(left.figure)
+    assert [line.get_ydata()[0] for line in right.lines if line.get_marker() == "v"] == [3.9e4]
+
+
+def test_the_best_vocabulary_is_marked_unless_it_lies_at_an_edge(rich: ReportContent) -> None:
+    (axes,) = vocabulary_optimum_figure(rich).axes
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "D"] == [700]
+    assert len(residuals_figure(rich).axes) == 3
+
+
+def test_regret_is_over_the_best_rate_and_an_edge_is_marked(rich: ReportContent) -> None:
+    figure = regret_figure(rich)
+    (axes,) = figure.axes
+    lines = [line for line in axes.lines if len(line.get_xdata()) == 3]
+    np.testing.assert_allclose(lines[0].get_ydata(), [2.0, 0.0, 3.0])
+    assert "best at the edge" in words(figure)
+
+
+def test_the_published_table_is_overlaid_where_two_shapes_match(content: ReportContent) -> None:
+    assert ELDAN_LI_2023[64, 2] == 2.38
+    assert published_figure(content) is None, "the built-in text is another one"
+    real = replace(content, study=replace(content.study, corpus=HubCorpus()))
+    assert published_figure(real) is None, "only width 64 matches"
+    at_128 = [replace(point, hidden_size=128) for point in content.results[content.trials[0].id].points]
+    first = content.trials[0].id
+    wider = replace(real, results={**content.results, first: replace(content.results[first], points=tuple(at_128))})
+    figure = published_figure(wider)
+    stars = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "*"]
+    assert stars == [64, 128]
+    assert "each one's own vocabulary" in words(figure)
+
+
+def test_a_withheld_forecast_is_not_drawn(content: ReportContent) -> None:
+    withheld = [replace(locked, predicted=None, withheld=("too loose",)) for locked in content.forecasts]
+    assert "forecast, locked" in words(law_figure(content))
+    assert "forecast, locked" not in words(law_figure(replace(content, forecasts=withheld)))
+
+
+def test_a_trunk_is_drawn_in_pieces() -> None:
+    tokens = (10, 20, 30, 25, 35, 30, 60)
+    records = [Record(step=i, tokens=seen, time_s=0.0, metrics={}) for i, seen in enumerate(tokens)]
+    assert [[r.tokens for r in piece] for piece in branches(records)] == [[10, 20, 30], [25, 35], [30, 60]]
+    assert branches(records[:2]) == [records[:2]]

@@ -12,7 +12,7 @@ import pytest
 from tinyscale.report.content import ReportContent
 from tinyscale.report.page import percent, render, write_report
 from tinyscale.results.store import StudyStore
-from tinyscale.spec import Study
+from tinyscale.spec import Analysis, Interval, Study
 
 PNG = b"\x89PNG\r\n\x1a\n"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -71,7 +71,7 @@ def test_names_every_trial_and_how_it_ended(page: Page, content: ReportContent) 
 
 
 def test_holds_its_pictures_and_loads_nothing(page: Page, store: StudyStore) -> None:
-    names = {"law", "frontier", "residuals", "curves", "vocabulary"}
+    names = {"law", "frontier", "isoflop", "residuals", "exponents", "vocabulary", "vocabulary_optimum", "curves"}
     assert {path.stem for path in store.figures.iterdir()} == names
     assert page.tags["img"] == len(names)
     prefix = "data:image/png;base64,"
@@ -161,3 +161,36 @@ def test_a_hold_out_that_diverged_has_no_error(content: ReportContent) -> None:
     text = Page(render(replace(content, results={**content.results, first: gone}), {})).text
     assert "diverged: loss is nan" in text
     assert "2 locked" in text
+
+
+def test_the_page_tells_what_stands_beside_the_law_and_what_it_cannot_say(rich: ReportContent) -> None:
+    told = Page(render(rich, dict.fromkeys(("exponents", "shape", "isoflop", "vocabulary_optimum"), PNG)))
+    assert "shape explains nothing that N does not" in told.text
+    assert "embeddings left out withheld" in told.text
+    assert "0.3777" not in told.text, "an exponent that is withheld"
+    assert "The minima give a = 0.5100" in told.text
+    assert "best V = 700" in told.text
+    assert "What this study cannot say" not in told.text
+    silent = replace(rich, analysis=Analysis(shape_refused="all trials have 2 layers: <b>add</b> another depth"))
+    said = Page(render(silent, {})).text
+    assert "What this study cannot say shape beyond N all trials have 2 layers: <b>add</b> another depth" in said
+
+
+def test_a_withheld_forecast_shows_reason_and_outcome_and_no_number(content: ReportContent) -> None:
+    first = replace(content.forecasts[0], predicted=Interval(value=1.2343, low=1.1, high=1.3))
+    assert "1.234" in Page(render(replace(content, forecasts=[first]), {})).text
+    withheld = [replace(first, predicted=None, withheld=("Not yet a power law.",))]
+    text = Page(render(replace(content, forecasts=withheld), {})).text
+    assert "withheld Not yet a power law." in text
+    assert "withheld forecasts of 1 hold-out points" in text
+    assert "1.234" not in text
+
+
+def test_a_trunk_shows_each_of_its_points(content: ReportContent) -> None:
+    trial = content.trials[0]
+    result = content.results[trial.id]
+    (point,) = result.points
+    several = replace(result, points=(replace(point, tokens=123_000, bpb=1.987), point))
+    text = Page(render(replace(content, results={**content.results, trial.id: several}), {})).text
+    assert "123k" in text
+    assert "1.987" in text

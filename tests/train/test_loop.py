@@ -54,6 +54,7 @@ def test_a_trial_ends_with_journal_model_and_result(make_job):
     assert point.tokens == 24 * 8 * 32
     assert point.bpb == records[-1].metrics["eval/bpb"]
     assert point.bpb == pytest.approx(point.loss * result.eval_tokens / (math.log(2) * result.eval_bytes))
+    assert 3 < point.unigram_loss < math.log(300)  # some of the 300 tokens are more frequent than others
     assert point.flops == records[-1].metrics["train/flops"]
 
     validation = Session(job).validation

@@ -12,7 +12,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tinyscale.cluster.events import Event, TrialEnded, TrialFailed, TrialReported, TrialRestarted, TrialStarted
+from tinyscale.cluster.events import (
+    Event,
+    TrialEnded,
+    TrialFailed,
+    TrialReported,
+    TrialRestarted,
+    TrialStarted,
+    TrialWaits,
+)
 from tinyscale.plan.planner import Plan
 from tinyscale.plan.quote import makespan
 from tinyscale.spec import Record
@@ -82,8 +90,10 @@ class LiveView:
                 self.say(
                     f"{result.status:<6} {name}  {outcome}  {result.train_s:.1f} s of training   [{self._summary()}]"
                 )
+            case TrialWaits(message=message):
+                self.say(f"waits  {name}  {message}")
             case TrialRestarted(message=message, failures=failures):
-                self.say(f"again  {name}  restart {failures}: {message}")
+                self.say(f"again  {name}  {message}; failures so far: {failures}")
             case TrialFailed(trial_id=trial_id, message=message):
                 self._end(trial_id)
                 self._failed.add(trial_id)
@@ -119,10 +129,10 @@ class LiveView:
     def _trial_left_s(self, trial_id: str) -> float | None:
         """Seconds to a running trial's end; None before its second record."""
         trial, record, first = self._trials[trial_id], self._running.get(trial_id), self._first.get(trial_id)
-        if not record or not first or record.tokens == first.tokens:
+        if not record or not first or record.step == first.step:
             return None
-        pace = (record.time_s - first.time_s) / (record.tokens - first.tokens)
-        return max(0.0, trial.steps * trial.batch_tokens - record.tokens) * pace
+        pace = (record.time_s - first.time_s) / (record.step - first.step)
+        return max(0, trial.steps - record.step) * pace
 
     def _table(self) -> RenderableType:
         table = Table(box=None, pad_edge=False)

@@ -9,14 +9,14 @@ from tinyscale.cluster.events import Event, Outcome, TrialEnded, TrialReported
 from tinyscale.cluster.session import ray_session
 from tinyscale.cluster.trials import run_trials
 from tinyscale.data import Prepared, prepare
-from tinyscale.laws.forecast import forecast_error, lock_forecasts, study_forecasts
-from tinyscale.laws.study import StudyLaw, fit_study
+from tinyscale.laws.forecast import forecast_error, lock_forecasts, measured_outcome, study_forecasts
+from tinyscale.laws.study import StudyLaw, fit_law, fit_study
 from tinyscale.plan.planner import Plan
 from tinyscale.results.journal import read_journal
 from tinyscale.results.points import read_results
 from tinyscale.results.state import finished_ids
 from tinyscale.results.store import StudyStore
-from tinyscale.spec import Job, ResolvedStudy, Trial, TrialResult, read_json, write_json
+from tinyscale.spec import Job, ResolvedStudy, Trial, TrialResult, read_json, short_count, write_json
 from tinyscale.spec.study import Setting
 from tinyscale.tracking import Projector
 
@@ -94,7 +94,7 @@ def run_study(
 def track_study(launched: Launched, store: StudyStore, page: Path) -> None:
     """Hand the law, the forecasts' errors and the report to MLflow's run of the study."""
     resolved, results = read_json(ResolvedStudy, store.study), read_results(store)
-    artifacts = [path for path in (store.study, store.plan, store.law, page) if path.exists()]
+    artifacts = [path for path in (store.study, store.plan, store.law, store.analysis, page) if path.exists()]
     mine = {trial.id: results[trial.id] for trial in resolved.trials if trial.id in results}
     pictures = sorted(store.figures.glob("*.png"))
     launched.projector.finish_study(
@@ -112,11 +112,9 @@ def _metrics(
     if law := fitted.law:
         stated = ("E", "A", "B", "alpha", "beta") if law.exponents_hold else ()
         metrics = {f"law/{name}": getattr(law, name) for name in (*stated, "residual_rms")}
-    errors = [
-        forecast_error(forecast, result.points[-1].bpb)
-        for forecast in study_forecasts(store.forecasts, trials)
-        if (result := results.get(forecast.trial_id)) and result.points
-    ]
+    forecasts = study_forecasts(store.forecasts, trials)
+    found = [forecast_error(locked, measured_outcome(locked, results.get(locked.trial_id))) for locked in forecasts]
+    errors = [error for error in found if error is not None]
     return metrics | ({"forecast/error": max(errors, key=abs)} if errors else {})
 
 
@@ -161,20 +159,20 @@ def _lock(plan: Plan, store: StudyStore, phase: Sequence[Job], say: Callable[[st
     if waiting:
         say(f"the hold-outs wait: {len(waiting)} fitted trials have no result yet ({', '.join(waiting[:3])}, ...)")
         return False
-    fitted = fit_study(store)
+    fitted = fit_law(store)
     if fitted.law is None:
         say(f"no forecast of the hold-outs: {fitted.refused}")
         return True
-    if not fitted.law.forecast_holds:
-        say(f"no forecast of the hold-outs: {' '.join(fitted.law.warnings)}")
-        return True
     fresh = [job.trial for job in phase if not store.trial(job.trial.id).journal.exists()]
     for forecast in lock_forecasts(store.forecasts, fitted.law, fresh):
-        span = forecast.predicted
-        say(
-            f"forecast locked: {forecast.name} at {span.value:.4f} {forecast.unit} "
-            f"(95 % interval {span.low:.4f} to {span.high:.4f}), from {len(forecast.fitted_on)} trials"
-        )
+        run, span = f"{forecast.name} at {short_count(forecast.tokens)} tokens", forecast.predicted
+        if span is None:
+            say(f"forecast withheld: {run}: {' '.join(forecast.withheld)}")
+        else:
+            say(
+                f"forecast locked: {run}: {span.value:.4f} {forecast.unit} (95 % interval {span.low:.4f} to "
+                f"{span.high:.4f}), from {len(forecast.fitted_on)} points"
+            )
     return True
 
 

@@ -19,7 +19,7 @@ from tinyscale.spec import digest
 
 BATCH_BYTES = 2 << 20
 """Text encoded at once; bounds the memory."""
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when shards would be written otherwise."""
 _PARALLELISM = "TOKENIZERS_PARALLELISM"
 
@@ -43,6 +43,8 @@ class Shards:
     digest: str
     train: Split
     valid: Split
+    train_counts: npt.NDArray[np.int64]
+    """(vocab_size,) how often each token stands in the training split."""
     vocab_size: int
     end_of_text: int
     """Id of the token that ends every story."""
@@ -65,7 +67,11 @@ class Shards:
                 if (found := (folder / name).stat().st_size) != size:
                     raise ValueError(f"{name} has {found} bytes instead of {size}")
             splits = {name: _open_split(folder, name, meta["dtype"]) for name in ("train", "valid")}
-            return cls(meta["digest"], splits["train"], splits["valid"], meta["vocab_size"], meta["end_of_text"])
+            counts = np.load(folder / "train.counts.npy")
+            if counts.shape != (meta["vocab_size"],) or counts.sum() != len(splits["train"].tokens):
+                raise ValueError("train: the tokens' counts do not add up to the tokens")
+            return cls(meta["digest"], **splits, train_counts=counts, vocab_size=meta["vocab_size"],
+                       end_of_text=meta["end_of_text"])  # fmt: skip
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(
                 f"{folder}: not whole token shards ({error}); `tinyscale prepare` makes them again"
@@ -90,7 +96,9 @@ def prepare_shards(
         with _parallel_tokenizers():
             for name, paths in (("train", files.train), ("valid", files.valid)):
                 progress(f"encoding the {name} stories in {vocab_size:,} tokens")
-                _write_split(folder, name, paths, tokenizer, end_of_text, np.dtype(dtype))
+                counts = _write_split(folder, name, paths, tokenizer, end_of_text, np.dtype(dtype))
+                if name == "train":
+                    np.save(folder / "train.counts.npy", counts)
         sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
         meta = {
             "digest": key,
@@ -120,21 +128,24 @@ def _open_split(folder: Path, name: str, dtype: str) -> Split:
 
 def _write_split(
     folder: Path, name: str, paths: Sequence[Path], tokenizer: Any, end_of_text: int, dtype: np.dtype[Any]
-) -> None:
+) -> npt.NDArray[np.int64]:
+    """Write a split and count its tokens, (vocab_size,)."""
     lengths: list[int] = []
     story_bytes: list[int] = []
+    counts = np.zeros(tokenizer.get_vocab_size(), np.int64)
     with (folder / f"{name}.bin").open("wb") as file:
         for batch in _batches(paths):
             for story, encoding in zip(
                 batch, tokenizer.encode_batch_fast(batch, add_special_tokens=False), strict=True
             ):
-                ids = encoding.ids
-                ids.append(end_of_text)
-                file.write(np.array(ids, dtype).tobytes())
+                ids = np.array([*encoding.ids, end_of_text], dtype)
+                file.write(ids.tobytes())
+                np.add.at(counts, ids, 1)
                 lengths.append(len(ids))
                 story_bytes.append(len(story.encode()))
     np.save(folder / f"{name}.token_ends.npy", np.cumsum(lengths, dtype=np.int64))
     np.save(folder / f"{name}.story_bytes.npy", np.array(story_bytes, np.int64))
+    return counts
 
 
 def _batches(paths: Sequence[Path]) -> Iterator[list[str]]:

@@ -6,7 +6,7 @@ Shapes as in :mod:`tinyscale.laws.solver`, with d refits: theta (d, p), weights 
 import numpy as np
 
 from tinyscale.laws.form import Floats
-from tinyscale.laws.solver import EXPONENT_BOUNDS, HUBER_DELTA, NOTHING, Problem
+from tinyscale.laws.solver import HUBER_DELTA, Problem
 
 ROUNDS = 200
 """Most steps of one refit."""
@@ -21,10 +21,7 @@ def descend_all(problem: Problem, start_p: Floats, weights_dn: Floats, log_loss_
     alone. 1,000 refits of the 245 runs of Hoffmann et al. 2022 take 1.5 s on one core (L-BFGS, one after another:
     3.6 s) and end within 1e-6 of its objective.
     """
-    terms = problem.x_nk.shape[1]
-    smallest, largest = float(log_loss_dn.min()), float(log_loss_dn.max())
-    low_p = np.array([smallest + np.log(NOTHING)] * (1 + terms) + [EXPONENT_BOUNDS[0]] * terms)
-    high_p = np.array([largest + 10.0] * (1 + terms) + [EXPONENT_BOUNDS[1]] * terms)
+    low_p, high_p = problem.bounds(log_loss_dn)
     theta_dp = np.tile(np.clip(start_p, low_p, high_p), (len(weights_dn), 1))
     damping_d = np.full(len(weights_dn), 1e-2)
     value_d = _objective(problem, theta_dp, weights_dn, log_loss_dn)
@@ -46,10 +43,10 @@ def descend_all(problem: Problem, start_p: Floats, weights_dn: Floats, log_loss_
 
 
 def _predict(problem: Problem, theta_dp: Floats) -> tuple[Floats, Floats]:
-    """Log prediction (d, n) and the share of floor and terms in it (d, n, 1 + K)."""
-    terms = problem.x_nk.shape[1]
-    logs_dnc = np.repeat(theta_dp[:, None, : 1 + terms], len(problem.x_nk), axis=1)
-    logs_dnc[:, :, 1:] -= problem.x_nk * theta_dp[:, None, 1 + terms :]
+    """Log prediction (d, n) and the share of floor and terms in it (d, n, 1 + J)."""
+    sizes = 1 + problem.terms
+    logs_dnc = np.repeat(theta_dp[:, None, :sizes], len(problem.x_nk), axis=1)
+    logs_dnc[:, :, 1:] -= (problem.x_nk * theta_dp[:, None, sizes:]) @ problem.in_term_kj
     parts_dnc = np.exp(logs_dnc)
     sum_dn = parts_dnc.sum(axis=2)
     return np.log(sum_dn), parts_dnc / sum_dn[:, :, None]
@@ -66,7 +63,8 @@ def _step(problem: Problem, theta_dp: Floats, weights_dn: Floats, log_loss_dn: F
     log_prediction_dn, shares_dnc = _predict(problem, theta_dp)
     r_dn = (log_prediction_dn - log_loss_dn) / HUBER_DELTA
     pull_dn = weights_dn / np.maximum(np.abs(r_dn), 1.0)
-    jacobian_dnp = np.concatenate([shares_dnc, -problem.x_nk * shares_dnc[:, :, 1:]], axis=2) / HUBER_DELTA
+    of_input_dnk = shares_dnc[:, :, 1:] @ problem.in_term_kj.T
+    jacobian_dnp = np.concatenate([shares_dnc, -problem.x_nk * of_input_dnk], axis=2) / HUBER_DELTA
     weighted_dpn = (jacobian_dnp * pull_dn[:, :, None]).transpose(0, 2, 1)
     normal_dpp: Floats = weighted_dpn @ jacobian_dnp
     size_dp = np.einsum("dpp->dp", normal_dpp)

@@ -102,10 +102,7 @@ def fit_table(table: RunTable) -> LawFit:
             table.D,
             table.loss,
             trial_ids=[f"row {row}" for row in table.rows],
-            cells=list(zip(table.N, table.D, strict=True)),
-            params="",
             unit=table.unit,
-            vocab_size=0,
             excluded=table.excluded,
         )
     except ValueError as error:

@@ -3,12 +3,12 @@
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinyscale.laws.bootstrap import bootstrap, interval
 from tinyscale.laws.chinchilla import fit_chinchilla
-from tinyscale.laws.form import Floats
 from tinyscale.laws.frontier import Frontier, frontier_exponents
-from tinyscale.laws.select import Unit, loss_of, params_of, select
+from tinyscale.laws.select import Unit, cell_of, loss_of, params_of, select
 from tinyscale.laws.verdict import judge
 from tinyscale.spec import LawFit, Point
 from tinyscale.spec.study import LawOptions
@@ -36,14 +36,12 @@ def fit_points(
     N = np.array([params_of(point, options.params) for point in chosen], dtype=np.float64)
     D = np.array([point.tokens for point in chosen], dtype=np.float64)
     loss = np.array([loss_of(point, unit) for point in chosen])
-    # Runs of one shape and token budget differ by the seed alone.
-    cells = [(point.params_total, point.tokens, point.hidden_size, point.num_layers) for point in chosen]
     return fit_columns(
         N,
         D,
         loss,
         trial_ids=[point.trial_id for point in chosen],
-        cells=cells,
+        cells=[cell_of(point) for point in chosen],
         params=options.params,
         unit=unit,
         vocab_size=vocab_size,
@@ -53,28 +51,35 @@ def fit_points(
 
 
 def fit_columns(
-    N: Floats,
-    D: Floats,
-    loss: Floats,
+    N: ArrayLike,
+    D: ArrayLike,
+    loss: ArrayLike,
     *,
-    trial_ids: Sequence[str],
-    cells: Sequence[Hashable],
-    params: str,
-    unit: str,
-    vocab_size: int,
+    trial_ids: Sequence[str] | None = None,
+    cells: Sequence[Hashable] | None = None,
+    params: str = "",
+    unit: str = "loss",
+    vocab_size: int = 0,
     bootstraps: int = 1_000,
     excluded: Mapping[str, str] | None = None,
 ) -> LawFit:
-    """The law of chosen runs given as columns of shape (n,); every row enters.
+    """The law of any runs, with 95 % bootstrap intervals and a verdict: ``fit_columns(N, D, loss)``; every row enters.
 
     ``params``, ``unit``, ``vocab_size`` and ``excluded`` go into the fit as they are.
 
-    :param trial_ids: the trial of each run; a bootstrap draws whole trials, (n,).
-    :param cells: what each run is but for its seed, (n,).
+    :param N: parameters of each run, (n,).
+    :param D: training tokens of each run, (n,).
+    :param loss: in any unit, (n,).
+    :param trial_ids: the trial of each run; a bootstrap draws whole trials, (n,). None: a trial a run, and a repeated
+        (N, D) is an error.
+    :param cells: what each run is but for its seed, (n,). None: its N and D.
     :raises ValueError: the runs cannot carry a law; says what to add.
     """
+    N, D, loss = (np.asarray(column, dtype=np.float64) for column in (N, D, loss))
     # Shapes may share N and D; to the table they are repeats, told apart by their place in it.
-    fit = fit_chinchilla(N, D, loss, seed=range(len(N)))
+    fit = fit_chinchilla(N, D, loss, seed=None if trial_ids is None else range(len(trial_ids)))
+    trial_ids = trial_ids or [f"row {row}" for row in range(1, len(N) + 1)]
+    cells = cells or list(zip(N, D, strict=True))
     draws = bootstrap(fit, trial_ids, draws=bootstraps)
     columns = {name: (value, draws[:, i]) for i, (name, value) in enumerate(fit.parameters._asdict().items())}
     columns["a"] = (Frontier(fit.parameters).a, frontier_exponents(draws))

@@ -9,11 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyscale.accounting import count_parameters
+from tinyscale.accounting import count_parameters, flops_per_token
 from tinyscale.laws.bootstrap import run_interval
 from tinyscale.laws.form import Chinchilla
 from tinyscale.laws.noise import run_noise
-from tinyscale.spec import Forecast, Interval, LawFit, Trial, digest, read_json, to_json, write_json
+from tinyscale.laws.select import loss_of
+from tinyscale.spec import (
+    Forecast,
+    Interval,
+    LawFit,
+    ModelConfig,
+    Trial,
+    TrialResult,
+    digest,
+    read_json,
+    to_json,
+    write_json,
+)
 
 
 def forecast(fit: LawFit, N: float, D: float) -> Interval:
@@ -36,9 +48,10 @@ def forecast(fit: LawFit, N: float, D: float) -> Interval:
 
 
 def lock_forecasts(folder: Path, fit: LawFit, trials: Sequence[Trial]) -> tuple[Forecast, ...]:
-    """Forecasts each hold-out and writes it to ``folder/TRIAL_ID.json``, once: one that stands there is kept.
+    """Forecasts each point of each hold-out and writes it under ``folder``, once: one that stands there is kept.
 
-    Call it before the first of the trials starts, with a law that has seen none of them.
+    Call it before the first of the trials starts, with a law that has seen none of them. A law whose forecasts do
+    not hold writes that, and why, in the place of a number.
 
     :returns: the forecasts of all the trials, old and new, in their order.
     :raises ValueError: the law has seen one of the trials, or a standing forecast was tampered with.
@@ -47,10 +60,11 @@ def lock_forecasts(folder: Path, fit: LawFit, trials: Sequence[Trial]) -> tuple[
         raise ValueError(f"the law was fitted on {seen[0]}: it cannot forecast what it has seen")
     locked: list[Forecast] = []
     for trial in trials:
-        path = folder / f"{trial.id}.json"
-        if not path.exists():
-            _write_once(path, _forecast_trial(fit, trial))
-        locked.append(read_forecast(path))
+        for tokens in trial.budgets:
+            path = folder / f"{_label(trial.id, tokens)}.json"
+            if not path.exists():
+                _write_once(path, _forecast_point(fit, trial, tokens))
+            locked.append(read_forecast(path))
     return tuple(locked)
 
 
@@ -77,7 +91,7 @@ def read_forecast(path: Path) -> Forecast:
     :raises ValueError: the file is no forecast, or is not as it was locked.
     """
     found = read_json(Forecast, path)
-    if found.digest != _digest(found) or found.trial_id != path.stem:
+    if found.digest != _digest(found) or _label(found.trial_id, found.tokens) != path.stem:
         raise ValueError(
             f"{path}: this forecast is not as it was locked (its digest does not match); put the original back, "
             "or delete the file: the report then shows the hold-out without a forecast"
@@ -85,21 +99,32 @@ def read_forecast(path: Path) -> Forecast:
     return found
 
 
-def forecast_error(predicted: Forecast, outcome: float) -> float:
-    """(forecast - outcome) / outcome: positive where the run did better than forecast."""
-    return (predicted.predicted.value - outcome) / outcome
+def measured_outcome(locked: Forecast, result: TrialResult | None) -> float | None:
+    """The loss that was forecast as it was measured, in the forecast's unit; None where there is no such point."""
+    points = result.points if result and result.status == "done" else ()
+    return next((loss_of(point, locked.unit) for point in points if point.tokens == locked.tokens), None)
 
 
-def _forecast_trial(fit: LawFit, trial: Trial) -> Forecast:
-    counted = count_parameters(trial.model)
-    params = counted.total if fit.params == "total" else counted.non_embedding
-    tokens = trial.steps * trial.batch_tokens
+def forecast_error(locked: Forecast, outcome: float | None) -> float | None:
+    """(forecast - outcome) / outcome: positive where the run did better than forecast; None where one is lacking."""
+    if locked.predicted is None or outcome is None:
+        return None
+    return (locked.predicted.value - outcome) / outcome
+
+
+def _label(trial_id: str, tokens: int) -> str:
+    return f"{trial_id}-at-{tokens}"
+
+
+def _forecast_point(fit: LawFit, trial: Trial, tokens: int) -> Forecast:
+    params = _params(fit.params, trial.model)
     unlocked = Forecast(
         trial_id=trial.id,
         name=trial.name,
         params=params,
         tokens=tokens,
-        predicted=forecast(fit, params, tokens),
+        predicted=forecast(fit, params, tokens) if fit.forecast_holds else None,
+        withheld=() if fit.forecast_holds else fit.warnings,
         unit=fit.unit,
         law_digest=digest(fit),
         fitted_on=fit.trial_ids,
@@ -107,6 +132,14 @@ def _forecast_trial(fit: LawFit, trial: Trial) -> Forecast:
         digest="",
     )
     return replace(unlocked, digest=_digest(unlocked))
+
+
+def _params(kind: str, model: ModelConfig) -> int:
+    """N of a model, of the kind that a law counts."""
+    if kind == "effective":
+        return round(flops_per_token(model) / 6)
+    counted = count_parameters(model)
+    return counted.total if kind == "total" else counted.non_embedding
 
 
 def _digest(predicted: Forecast) -> str:

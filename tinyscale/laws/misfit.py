@@ -1,14 +1,15 @@
 """Does the law miss its own points by more than chance, and is there a pattern in how it misses them?"""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
-from tinyscale.laws.chinchilla import ChinchillaFit
 from tinyscale.laws.form import Floats
-from tinyscale.laws.noise import PARAMETERS, Noise
+from tinyscale.laws.noise import Noise
+from tinyscale.laws.solver import Problem
 
 SIGNIFICANCE = 0.005
 """Chance of a false alarm of each test."""
@@ -21,25 +22,45 @@ LEAST_SHARE = 0.5
 of points, faint ones are significant too: the 240 runs of Hoffmann et al. 2022 hold one of 0.3 % in a scatter of
 0.75 % (a share of 0.32)."""
 POWERS = 3
-"""Highest power of log N, or log D, that the residuals are searched for: with four values, any pattern."""
+"""Highest power of an input's log that the residuals are searched for: with four values, any pattern."""
 
 
-def residual_deviation(fit: ChinchillaFit) -> float:
-    """Standard deviation of the log residuals, the five fitted parameters taken off."""
+class Fit(Protocol):
+    """What every law's fit holds."""
+
+    @property
+    def problem(self) -> Problem:
+        """The points as the solver sees them."""
+
+    @property
+    def theta(self) -> Floats:
+        """The optimum as the solver sees it, (p,)."""
+
+    @property
+    def residuals(self) -> Floats:
+        """Log prediction less log loss of each run, (n,)."""
+
+    @property
+    def residual_rms(self) -> float:
+        """Root mean square of the log residuals."""
+
+
+def residual_deviation(fit: Fit) -> float:
+    """Standard deviation of the log residuals, the fitted parameters taken off."""
     count = len(fit.residuals)
-    return fit.residual_rms * float(np.sqrt(count / max(count - PARAMETERS, 1)))
+    return fit.residual_rms * float(np.sqrt(count / max(count - len(fit.theta), 1)))
 
 
-def misses(fit: ChinchillaFit, noise: Noise) -> bool:
+def misses(fit: Fit, noise: Noise) -> bool:
     """The residuals deviate more than :data:`FAR_ABOVE` times as far as seeds, by an F test of the two variances
     (Draper & Smith 1998, section 2.1)."""
-    freedom = len(fit.residuals) - PARAMETERS
+    freedom = len(fit.residuals) - len(fit.theta)
     ratio = (residual_deviation(fit) / (FAR_ABOVE * noise.deviation)) ** 2
     return freedom > 0 and float(f_distribution.sf(ratio, freedom, noise.freedom)) < SIGNIFICANCE
 
 
-def pattern(fit: ChinchillaFit, axis: int) -> bool:
-    """The residuals follow a curve along log N (axis 0) or log D (axis 1) that the law cannot take up.
+def pattern(fit: Fit, axis: int) -> bool:
+    """The residuals follow a curve along the log of an input (axis 0 is the first) that the law cannot take up.
 
     An extra-sum-of-squares F test (Seber & Wild 2003, section 5.9) of powers of the logs, added to the law made
     linear at its optimum; the noise is that of the same residuals, so no seed need be repeated. It sees what a

@@ -3,21 +3,20 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 
 from tinyscale.laws.bootstrap import interval
+from tinyscale.laws.duration import Duration, expected_duration
 from tinyscale.laws.forecast import forecast
 from tinyscale.laws.form import Floats
 from tinyscale.laws.frontier import frontier_exponents
 from tinyscale.laws.select import fitted_points, params_of
 from tinyscale.laws.verdict import FORECAST_FACTOR
+from tinyscale.laws.vocabulary_optimum import best_run
 from tinyscale.results.points import points_table
-from tinyscale.spec import Interval, LawFit, Point, TrialResult, short_count
+from tinyscale.spec import Interval, LawFit, Point, TrialResult, VocabularyLaw, VocabularyOptimum
 
-NEAR = 3.0
-"""Models up to this factor larger or smaller tell the speed of one."""
 MOST = math.log(1e30)
 """Log of more parameters or tokens than anybody has."""
 
@@ -40,15 +39,6 @@ class Split:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Duration:
-    """Time of training, evaluation and checkpoints left out, at the speed that like trials had."""
-
-    hours: float
-    basis: str
-    """Trials, sizes and hardware that were measured."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Outlook:
     """A forecast for a run that is in no plan: not locked, not stored."""
 
@@ -64,6 +54,9 @@ class Outlook:
     duration: Duration | None
     """None where no finished trial tells a speed."""
     warnings: tuple[str, ...]
+    vocabulary: VocabularyOptimum | None = None
+    """The best run for the same FLOPs over all vocabularies; None where N and D were given, or no law of the
+    vocabulary forecasts."""
 
 
 def look_ahead(
@@ -73,14 +66,16 @@ def look_ahead(
     flops: float | None = None,
     params: float | None = None,
     tokens: float | None = None,
+    vocabulary: VocabularyLaw | None = None,
 ) -> Outlook:
     """Forecast a run of ``params`` and ``tokens``, or the best run that ``flops`` (C = 6 N D) buy.
 
+    :param vocabulary: the study's law of the vocabulary, if it has one.
     :param results: the study's, for its largest compute and the speed of its hardware.
     :raises ValueError: the law's forecasts are withheld (with its reasons); or neither or both of flops and params
         with tokens are given, or one is not a positive number; or the law has no best split.
     """
-    _check(flops=flops, params=params, tokens=tokens)
+    check_asked(flops=flops, params=params, tokens=tokens)
     if not law.forecast_holds:
         raise ValueError("\n".join(["this law forecasts nothing:", *(f"  {warning}" for warning in law.warnings)]))
     split = None
@@ -90,19 +85,21 @@ def look_ahead(
     assert params is not None
     assert tokens is not None
     done = [result for result in results if result.status == "done"]
-    fitted = fitted_points(law, points_table({result.trial_id: result for result in done}))
+    points = points_table({result.trial_id: result for result in done})
     return Outlook(
         params=params,
         tokens=tokens,
         loss=forecast(law, params, tokens),
         unit=law.unit,
         split=split,
-        duration=_duration(done, law.params, params, tokens),
-        warnings=(*law.warnings, *_far(law, fitted, params, tokens)),
+        duration=expected_duration(done, law.params, params, tokens),
+        warnings=(*law.warnings, *_far(law, fitted_points(law, points), params, tokens)),
+        vocabulary=_best_vocabulary(vocabulary, points, flops) if vocabulary and flops else None,
     )
 
 
-def _check(**given: float | None) -> None:
+def check_asked(**given: float | None) -> None:
+    """:raises ValueError: neither or both of flops and params with tokens are given, or one is not positive."""
     named = {name for name, value in given.items() if value is not None}
     if named not in ({"flops"}, {"params", "tokens"}):
         found = " and ".join(f"--{name}" for name in given if name in named) or "nothing"
@@ -139,6 +136,13 @@ def _frontier(theta: Floats) -> tuple[Floats, Floats]:
     return frontier_exponents(theta), log_G
 
 
+def _best_vocabulary(law: VocabularyLaw, points: Sequence[Point], flops: float) -> VocabularyOptimum | None:
+    sizes = [point.params_non_embedding for point in points if point.trial_id in law.trial_ids]
+    if not sizes or not law.forecast_holds:
+        return None
+    return best_run(law, flops, params_fitted=(min(sizes), max(sizes)))
+
+
 def _of(values: Floats) -> Interval:
     """The optimum, which stands first, with the interval of the draws behind it."""
     return interval(float(values[0]), values[1:])
@@ -151,49 +155,30 @@ def _exp(log: Floats) -> Floats:
 
 
 def _far(law: LawFit, fitted: Sequence[Point], params: float, tokens: float) -> Iterator[str]:
-    """How far the run lies from what was fitted, where that is far."""
-    if not fitted:
+    N, D = [params_of(point, law.params) for point in fitted], [point.tokens for point in fitted]
+    largest = max((6.0 * n * d for n, d in zip(N, D, strict=True)), default=0.0)
+    yield from how_far("6 N D", 6 * params * tokens, largest, (("N", params, N), ("D", tokens, D)))
+
+
+def how_far(
+    formula: str, flops: float, largest: float, axes: Sequence[tuple[str, float, Sequence[float]]]
+) -> Iterator[str]:
+    """How far a run lies from what was fitted, where that is far.
+
+    :param largest: of the computes fitted.
+    :param axes: what else tells a run from those fitted: name, value, values fitted.
+    """
+    if not largest:
         yield "the trials that this law was fitted on are gone, so nothing says how far from them this run lies"
         return
-    N, D = [params_of(point, law.params) for point in fitted], [point.tokens for point in fitted]
-    largest = max(6.0 * n * d for n, d in zip(N, D, strict=True))
-    if (beyond := 6 * params * tokens / largest) > FORECAST_FACTOR:
+    if (beyond := flops / largest) > FORECAST_FACTOR:
         yield (
-            f"{beyond:.3g} times the largest compute fitted (6 N D = {largest:.3g}): the law was judged up to "
+            f"{beyond:.3g} times the largest compute fitted ({formula} = {largest:.3g}): the law was judged up to "
             f"{FORECAST_FACTOR:g} times only, and its interval may be too narrow here"
         )
-    for name, value, seen in (("N", params, N), ("D", tokens, D)):
+    for name, value, seen in axes:
         if not min(seen) / FORECAST_FACTOR <= value <= max(seen) * FORECAST_FACTOR:
             yield (
                 f"{name} = {value:.3g} lies far outside of what was fitted, {min(seen):.3g} to {max(seen):.3g}: "
                 "the interval may be too narrow here"
             )
-
-
-def _duration(done: Sequence[TrialResult], kind: str, params: float, tokens: float) -> Duration | None:
-    """FLOP/s are what like models share, so a speed is scaled by the FLOPs a token, which grow as N."""
-    measured = [(result, point) for result in done for point in result.points[-1:] if result.tokens_per_s > 0]
-    if not measured:
-        return None
-
-    def distance(point: Point) -> float:
-        return abs(math.log(params_of(point, kind) / params))
-
-    nearest = min(distance(point) for _, point in measured)
-    reach = max(math.log(NEAR), nearest * (1 + 1e-9))
-    near = [(result, point) for result, point in measured if distance(point) <= reach]
-    # One study may have run on several machines: the one with the most trials near this size speaks.
-    machines = [(result.device, result.workers) for result, _ in near]
-    device, workers = max(machines, key=machines.count)
-    near = [(r, p) for r, p in near if (r.device, r.workers) == (device, workers)]
-    speed = median(result.tokens_per_s * point.flops / point.tokens for result, point in near)
-    flops_per_token = params * median(point.flops / point.tokens / params_of(point, kind) for _, point in near)
-    sizes = sorted({params_of(point, kind) for _, point in near})
-    span = " to ".join(short_count(size) for size in dict.fromkeys((sizes[0], sizes[-1])))
-    basis = (
-        f"{len(near)} finished trial(s) of {span} parameters on {device or 'an unnamed device'}, {workers} worker(s) "
-        f"each, {speed:.3g} FLOP/s (median)"
-    )
-    if nearest > math.log(NEAR):
-        basis += f"; none within a factor of {NEAR:g} of this size"
-    return Duration(hours=tokens * flops_per_token / speed / 3600, basis=basis)

@@ -8,12 +8,16 @@ from typing import Literal
 from tinyscale.spec import LawFit, Point, short_count
 
 Unit = Literal["bpb", "nats per token"]
-Params = Literal["total", "non_embedding"]
+Params = Literal["total", "non_embedding", "effective"]
 
 
 def params_of(point: Point, kind: Params | str) -> int:
-    """N of a point, of the kind that a law counts."""
-    counts = {"total": point.params_total, "non_embedding": point.params_non_embedding}
+    """N of a point, of the kind that a law counts; effective is FLOPs a token over 6 (Porian et al. 2024)."""
+    counts = {
+        "total": point.params_total,
+        "non_embedding": point.params_non_embedding,
+        "effective": round(point.flops / point.tokens / 6),
+    }
     if kind not in counts:
         raise ValueError(f"params is {kind!r}; it can be {' or '.join(counts)}")
     return counts[kind]
@@ -25,6 +29,11 @@ def loss_of(point: Point, unit: Unit | str) -> float:
     if unit not in losses:
         raise ValueError(f"unit is {unit!r}; it can be {' or '.join(losses)}")
     return losses[unit]
+
+
+def cell_of(point: Point) -> tuple[int, ...]:
+    """What runs of one vocabulary share that differ by the seed alone: shape and token budget."""
+    return point.params_total, point.tokens, point.hidden_size, point.num_layers
 
 
 def fitted_points(fit: LawFit, points: Iterable[Point]) -> list[Point]:

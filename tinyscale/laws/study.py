@@ -1,11 +1,14 @@
 """The law of a study, fitted from what its folder holds."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tinyscale.laws.analysis import analyse
 from tinyscale.laws.fit import fit_points
 from tinyscale.results.points import points_table, read_results
 from tinyscale.results.store import StudyStore
-from tinyscale.spec import LawFit, ResolvedStudy, read_json, write_json
+from tinyscale.spec import Analysis, LawFit, Point, ResolvedStudy, read_json, write_json
+from tinyscale.spec.study import LawOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,26 +18,49 @@ class StudyLaw:
     law: LawFit | None
     refused: str = ""
     """Why no law could be fitted, and what to add."""
+    analysis: Analysis | None = None
+    """What the points say beside the law; None where there is no law, or only the law was asked for."""
 
 
-def fit_study(store: StudyStore) -> StudyLaw:
+def fit_law(store: StudyStore) -> StudyLaw:
     """Fit L(N, D) on a study's finished trials and store it; hold-outs are never fitted.
 
     Trials that diverged, failed or are still missing are named in the fit's ``excluded``.
     """
+    return _fit(store, *_read(store))
+
+
+def fit_study(store: StudyStore) -> StudyLaw:
+    """The law as :func:`fit_law`, and what the points say beside it (:func:`analyse`), stored next to it."""
+    points, options, absent = _read(store)
+    fitted = _fit(store, points, options, absent)
+    if fitted.law is None:
+        return fitted
+    analysis = analyse(points, fitted.law, options)
+    write_json(store.analysis, analysis)
+    return StudyLaw(law=fitted.law, analysis=analysis)
+
+
+def _fit(store: StudyStore, points: Sequence[Point], options: LawOptions, absent: Mapping[str, str]) -> StudyLaw:
+    store.analysis.unlink(missing_ok=True)  # it was of another law
+    try:
+        law = fit_points(points, options=options, excluded=absent)
+    except ValueError as error:
+        store.law.unlink(missing_ok=True)
+        return StudyLaw(law=None, refused=str(error))
+    write_json(store.law, law)
+    return StudyLaw(law=law)
+
+
+def _read(store: StudyStore) -> tuple[tuple[Point, ...], LawOptions, dict[str, str]]:
+    """The points of the study's finished trials, how its law is fitted, and the trials without points."""
     resolved = read_json(ResolvedStudy, store.study)
     results = read_results(store)
-    wanted = {trial.id: trial for trial in resolved.trials}
+    wanted = {trial.id for trial in resolved.trials}
     absent = {
         trial.id: f"{results[trial.id].status}: {results[trial.id].message}" if trial.id in results else "not finished"
         for trial in resolved.trials
         if trial.id not in results or results[trial.id].status != "done"
     }
     points = points_table({trial_id: result for trial_id, result in results.items() if trial_id in wanted})
-    try:
-        law = fit_points(points, options=resolved.study.law, excluded=absent)
-    except ValueError as error:
-        store.law.unlink(missing_ok=True)
-        return StudyLaw(law=None, refused=str(error))
-    write_json(store.law, law)
-    return StudyLaw(law=law)
+    return points, resolved.study.law, absent

@@ -1,5 +1,6 @@
 """Cross-checks of a resolved trial: what no single field can say is wrong."""
 
+from itertools import pairwise
 from math import inf
 
 from tinyscale.spec import Trial
@@ -101,4 +102,29 @@ def _training(trial: Trial, workers: int) -> list[str]:
         )
     if train.warmup_steps >= trial.steps and trial.steps > 1:
         problems.append(f"warmup_steps is {train.warmup_steps}, and the trial has only {trial.steps} steps")
+    elif train.branches:
+        problems += _trunk(trial)
+    return problems
+
+
+def _trunk(trial: Trial) -> list[str]:
+    """Each cooldown must leave the trunk after the warm-up, and later than the one before it."""
+    problems: list[str] = []
+    train, lines = trial.train, trial.lines
+    if train.schedule != "trunk":
+        problems.append(f"branches is {train.branches}, but schedule is {train.schedule}; branches need schedule trunk")
+    if min(train.branches) < trial.batch_tokens:
+        problems.append(
+            f"tokens {min(train.branches)} is less than one batch of {trial.batch_tokens} "
+            f"(batch_size {train.batch_size} x context_length {trial.model.context_length}); lower one or raise tokens"
+        )
+    elif lines[0].fork <= train.warmup_steps or lines[0].fork >= lines[0].end:
+        problems.append(
+            f"the first cooldown, of {trial.budgets[0]} tokens, needs steps before it that are no warm-up and steps of "
+            f"its own: warmup_steps is {train.warmup_steps}, and of {lines[0].end} steps decay_fraction "
+            f"{train.decay_fraction:g} leaves {lines[0].end - round(train.decay_fraction * lines[0].end)}"
+        )
+    elif any(later.fork <= line.fork for line, later in pairwise(lines)):
+        budgets = ", ".join(map(str, trial.budgets))
+        problems.append(f"tokens {budgets} are the same steps or nearly; a trunk needs budgets further apart")
     return problems

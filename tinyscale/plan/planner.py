@@ -10,8 +10,9 @@ from tinyscale.data.tokenizer import tokenizer_digest
 from tinyscale.plan.check import check_trial
 from tinyscale.plan.quote import Quote, expected_speed, makespan, quote_trial
 from tinyscale.plan.recipe import resolve
-from tinyscale.spec import Study, Trial, TrialResult, to_json
+from tinyscale.spec import Study, Trial, TrialResult, short_count, to_json
 from tinyscale.spec.study import Axes
+from tinyscale.spec.trial import Schedule
 
 
 class PlanError(ValueError):
@@ -75,7 +76,7 @@ def make_plan(study: Study, *, offline: bool = False, measured: Mapping[str, Tri
     corpus = corpus_digest(study.corpus, offline=offline)
     trials: dict[str, Trial] = {}
     for grid, place, holdout in _grids(study):
-        for cell in _cells(grid):
+        for cell in _cells(study, grid):
             try:
                 trial = _trial(study, cell, corpus, holdout)
             except ValueError as error:
@@ -83,9 +84,12 @@ def make_plan(study: Study, *, offline: bool = False, measured: Mapping[str, Tri
                 continue
             found = check_trial(trial, workers=workers, gpus=study.resources.gpus)
             problems += [f"{place}: {trial.shape}: {text}" for text in found]
-            if trial.id in trials and trials[trial.id].holdout != holdout:
-                problems.append(f"{place}: {trial.shape} is in space as well; a hold-out must not be fitted")
             trials.setdefault(trial.id, trial)
+            problems += [
+                f"{place}: {trial.shape} is in space as well; a hold-out must not be fitted"
+                for other in trials.values()
+                if other.holdout != holdout and _same_outcome(trial, other)
+            ]
     if problems:
         raise PlanError(list(dict.fromkeys(problems)))
     named = _with_suffixes(list(trials.values()), study)
@@ -110,6 +114,8 @@ def _study_problems(study: Study) -> list[str]:
         problems.append("resources.engine torch runs one worker; use zero for several")
     if study.resources.max_failures < 0:
         problems.append(f"resources.max_failures is {study.resources.max_failures}; it must be at least 0")
+    if study.resources.timeout_s < 0:
+        problems.append(f"resources.timeout_s is {study.resources.timeout_s:g}; it must be at least 0 (0: no limit)")
     if study.law.bootstraps < 40:
         problems.append(f"law.bootstraps is {study.law.bootstraps}; a 95 % interval needs at least 40")
     if study.budget.wall_s < 0 or study.budget.price_per_device_hour < 0:
@@ -123,10 +129,17 @@ def _grids(study: Study) -> Iterator[tuple[Axes, str, bool]]:
             yield grid, f"{section}.{index}", section == "holdout"
 
 
-def _cells(grid: Axes) -> Iterator[dict[str, Any]]:
-    values = [value if isinstance(value, tuple) else (value,) for value in grid.values()]
-    for combination in product(*values):
-        yield dict(zip(grid, combination, strict=True))
+def _cells(study: Study, grid: Axes) -> Iterator[dict[str, Any]]:
+    """Every combination of a grid's values; on a trunk the token budgets are one value."""
+    axes = {name: value if isinstance(value, tuple) else (value,) for name, value in grid.items()}
+    budgets = axes.pop("tokens", ())
+    for combination in product(*axes.values()):
+        cell = dict(zip(axes, combination, strict=True))
+        if {**study.train, **cell}.get("schedule") == "trunk" and budgets:
+            *branches, tokens = sorted(set(budgets))
+            yield {**cell, "tokens": tokens, "branches": tuple(branches)}
+        else:
+            yield from ({**cell, "tokens": tokens} for tokens in budgets) if budgets else (cell,)
 
 
 def _trial(study: Study, cell: Mapping[str, Any], corpus: str, holdout: bool) -> Trial:
@@ -139,19 +152,41 @@ def _trial(study: Study, cell: Mapping[str, Any], corpus: str, holdout: bool) ->
     return Trial(model=model, train=train, corpus=corpus, tokenizer=tokenizer, holdout=holdout)
 
 
+def _same_outcome(one: Trial, other: Trial) -> bool:
+    """Whether a point of one trial is a point of the other: trunks of one model may share token budgets."""
+    if one.id == other.id:
+        return True
+    same_line = _line(one) == _line(other) and "trunk" in (one.train.schedule, other.train.schedule)
+    return same_line and not set(one.budgets).isdisjoint(other.budgets)
+
+
+def _line(trial: Trial) -> Trial:
+    """A trial without its token budgets, and what hangs on them: on one line of training, these agree."""
+    schedule: Schedule = "trunk" if trial.train.schedule == "wsd" else trial.train.schedule
+    train = replace(
+        trial.train, tokens=0, branches=(), schedule=schedule, eval_every=0, log_every=0, checkpoint_every=0
+    )
+    return replace(trial, train=train, holdout=False, suffix="")
+
+
 _SHORT = {"learning_rate": "lr", "batch_size": "b", "context_length": "T", "num_heads": "h"}
 
 
 def _with_suffixes(trials: list[Trial], study: Study) -> list[Trial]:
     """Name apart the trials of equal shape, by the axes of the study in which they differ."""
-    axes = dict.fromkeys(name for grid, _, _ in _grids(study) for name in grid)
+    axes = dict.fromkeys((*(name for grid, _, _ in _grids(study) for name in grid), "branches"))
     named = []
     for trial in trials:
         twins = [_settings(twin) for twin in trials if twin.shape == trial.shape]
         differing = [name for name in axes if len({str(twin[name]) for twin in twins}) > 1]
-        suffix = "".join(f"-{_SHORT.get(name, name + '=')}{_settings(trial)[name]}" for name in differing)
+        suffix = "".join(f"-{_SHORT.get(name, name + '=')}{_in_name(_settings(trial)[name])}" for name in differing)
         named.append(replace(trial, suffix=suffix))
     return named
+
+
+def _in_name(value: Any) -> str:
+    """A setting within a trial's name; the budgets of branches as ``2M+4M``."""
+    return "+".join(map(short_count, value)) if isinstance(value, tuple) else str(value)
 
 
 def _settings(trial: Trial) -> dict[str, Any]:

@@ -25,10 +25,11 @@ class Quote:
     params_total: int
     params_non_embedding: int
     tokens: int
-    """Training tokens after rounding to whole steps."""
+    """Training tokens of the model, the largest budget, rounded to whole steps."""
     steps: int
+    """Optimizer steps, on all branches of a trunk."""
     flops: float
-    """Training FLOPs."""
+    """Training FLOPs of those steps."""
     seconds: float
     """From start to result."""
     disk_bytes: int
@@ -83,11 +84,12 @@ def quote_trial(trial: Trial, speed: Speed, resources: Resources, budget: Budget
     return Quote(
         params_total=parameters.total,
         params_non_embedding=parameters.non_embedding,
-        tokens=trial.steps * trial.batch_tokens,
+        tokens=trial.budgets[-1],
         steps=trial.steps,
         flops=training_flops(trial.model, trial.steps * trial.batch_tokens),
         seconds=seconds,
-        disk_bytes=_KEPT_CHECKPOINTS * checkpoint_bytes(trial.model) + model_bytes(trial.model),
+        disk_bytes=(_KEPT_CHECKPOINTS + bool(trial.train.branches)) * checkpoint_bytes(trial.model)
+        + model_bytes(trial.model),
         cost=price * devices * seconds / 3600 if price else None,
     )
 

@@ -32,10 +32,13 @@ def resolve(settings: Mapping[str, Any]) -> tuple[ModelConfig, TrainConfig]:
     model = ModelConfig(**{name: value for name, value in shape.items() if name in MODEL_FIELDS})
 
     train = {name: value for name, value in given.items() if name in TRAIN_FIELDS}
-    train.setdefault("batch_size", max(1, round(batch_tokens(train["tokens"]) / model.context_length)))
+    # The branches of a trunk share batch and warm-up: those of the smallest budget, which larger ones hurt the most.
+    least = min((*train.get("branches", ()), train["tokens"]))
+    train.setdefault("batch_size", max(1, round(batch_tokens(least) / model.context_length)))
     train.setdefault("learning_rate", round(learning_rate(hidden, layers), 6))
-    steps = max(1, round(train["tokens"] / max(1, train["batch_size"] * model.context_length)))
-    train.setdefault("warmup_steps", warmup_steps(steps))
+    step_tokens = max(1, train["batch_size"] * model.context_length)
+    train.setdefault("warmup_steps", warmup_steps(max(1, round(least / step_tokens))))
+    steps = max(1, round(train["tokens"] / step_tokens))
     train.setdefault("eval_every", max(1, -(-steps // 5)))
     train.setdefault("log_every", max(1, steps // 100))
     train.setdefault("checkpoint_every", max(20, steps // 10))

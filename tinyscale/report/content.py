@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tinyscale.laws.forecast import forecast_error
-from tinyscale.laws.select import loss_of
-from tinyscale.spec import Forecast, LawFit, Point, Record, Study, Trial, TrialResult
+from tinyscale.laws.forecast import forecast_error, measured_outcome
+from tinyscale.spec import Analysis, Forecast, LawFit, Point, Record, Study, Trial, TrialResult
+
+COUNTS = {"total": "all parameters", "non_embedding": "embeddings left out", "effective": "FLOPs a token / 6"}
+"""Counts of N in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,8 @@ class ReportContent:
     law: LawFit | None
     law_refused: str
     """Why there is no law; empty when there is one."""
+    analysis: Analysis
+    """What the points say beside the law."""
     forecasts: Sequence[Forecast]
     stories: Sequence[tuple[str, str]]
     """Prompts and what the model went on to tell."""
@@ -53,13 +57,13 @@ class ForecastRow:
     @property
     def error(self) -> float | None:
         """(forecast - outcome) / outcome."""
-        return None if self.outcome is None else forecast_error(self.forecast, self.outcome)
+        return forecast_error(self.forecast, self.outcome)
 
     @property
     def inside(self) -> bool | None:
-        """Whether the outcome lies in the forecast's 95 % interval."""
+        """Whether the outcome lies in the forecast's 95 % interval; None without the one or the other."""
         span = self.forecast.predicted
-        return None if self.outcome is None else span.low <= self.outcome <= span.high
+        return None if self.outcome is None or span is None else span.low <= self.outcome <= span.high
 
     @property
     def locked(self) -> str:
@@ -73,17 +77,16 @@ def forecast_rows(forecasts: Sequence[Forecast], results: Mapping[str, TrialResu
 
 
 def _row(forecast: Forecast, result: TrialResult | None) -> ForecastRow:
-    points = result.points if result and result.status == "done" else ()
-    point = next((point for point in points if point.tokens == forecast.tokens), None)
+    outcome = measured_outcome(forecast, result)
     if result is None:
         note = "not trained yet"
-    elif point is None:
+    elif outcome is None:
         note = f"{result.status}: {result.message}" if result.message else result.status
     elif forecast.locked_s > result.started_s > 0:
         note = "locked after the trial had begun"
     else:
         note = ""
-    return ForecastRow(forecast=forecast, outcome=loss_of(point, forecast.unit) if point else None, note=note)
+    return ForecastRow(forecast=forecast, outcome=outcome, note=note)
 
 
 def utc(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """The picture of how the trials learned."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -38,8 +39,10 @@ def curves_figure(content: ReportContent) -> Figure | None:
         records, vocab_size = content.curves[trial.id], trial.model.vocab_size
         colour = widths[trial.model.hidden_size]
         style = LINE_STYLES[vocabularies.index(vocab_size) % len(LINE_STYLES)]
-        tokens, losses = smooth(*_series(records, "train/loss", rates[vocab_size]))
-        axes.plot(tokens, losses, color=colour, linestyle=style, linewidth=1.1, alpha=0.75)
+        for piece in branches(records):
+            tokens, losses = smooth(*_series(piece, "train/loss", rates[vocab_size]))
+            axes.plot(tokens, losses, color=colour, linestyle=style, linewidth=1.1, alpha=0.75)
+            starts += losses[:1].tolist()
         at, evaluated = _series(records, "eval/bpb", 1.0)
         axes.plot(at, evaluated, "o", ms=3.5, color=colour)
         status = content.results[trial.id].status if trial.id in content.results else "running"
@@ -49,7 +52,6 @@ def curves_figure(content: ReportContent) -> Figure | None:
         elif trial.holdout and len(ends[0]):
             axes.plot(ends[0][-1], ends[1][-1], "*", ms=13, mfc=HELD, mec="white", linestyle="none", label="hold-out",
                       zorder=5)  # fmt: skip
-        starts += losses[:1].tolist()
         measured += evaluated.tolist()
     for width, colour in widths.items():
         axes.plot([], [], color=colour, label=f"hidden size {width}")
@@ -75,6 +77,12 @@ def bits_per_nat(content: ReportContent) -> dict[int, float]:
         for record in records
         if trial_id in vocabularies and record.metrics.get("eval/loss") and "eval/bpb" in record.metrics
     }
+
+
+def branches(records: Sequence[Record]) -> list[Sequence[Record]]:
+    """The records of each line of a trunk: where one ends, the tokens fall back to where the next leaves it."""
+    backs = [i for i in range(1, len(records)) if records[i].tokens <= records[i - 1].tokens]
+    return [records[begin:end] for begin, end in pairwise([0, *backs, len(records)])]
 
 
 def smooth(tokens: NDArray[np.float64], losses: NDArray[np.float64]) -> Series:

@@ -1,6 +1,5 @@
 """The pictures of a report. Each takes the content and gives a figure, or None when it has nothing to show."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,8 +11,14 @@ from numpy.typing import NDArray
 from tinyscale.laws.form import predict
 from tinyscale.laws.frontier import draw_frontiers, frontier
 from tinyscale.laws.select import fitted_points, loss_of, params_of
+from tinyscale.laws.vocabulary_form import predict_bpb, terms_of
 from tinyscale.report.content import ReportContent, forecast_rows
 from tinyscale.report.curves import curves_figure
+from tinyscale.report.exponents import exponents_figure
+from tinyscale.report.isoflop import isoflop_figure
+from tinyscale.report.published import published_figure
+from tinyscale.report.rates import regret_figure
+from tinyscale.report.shape import shape_figure
 from tinyscale.report.style import (
     FLOOR,
     FORECAST,
@@ -22,14 +27,17 @@ from tinyscale.report.style import (
     INK,
     count_axis,
     legend_beside,
+    legend_once,
     loss_axis,
+    loss_label,
     panels,
     png,
     power_axis,
     size_colours,
     styled,
 )
-from tinyscale.spec import LawFit, Point, short_count
+from tinyscale.report.vocabulary import vocabulary_figure, vocabulary_optimum_figure
+from tinyscale.spec import LawFit, Point, VocabularyLaw, short_count
 
 Floats = NDArray[np.float64]
 
@@ -65,7 +73,8 @@ def law_figure(content: ReportContent) -> Figure | None:
         colour = colours[params_of(point, law.params)]
         axes.plot(point.tokens, loss_of(point, law.unit), "o", ms=6, mfc=colour, mec="white", mew=0.8)
     for row in rows:
-        span = row.forecast.predicted
+        if (span := row.forecast.predicted) is None:
+            continue
         away = [[max(span.value - span.low, 0)], [max(span.high - span.value, 0)]]
         axes.errorbar(row.forecast.tokens, span.value, yerr=away, fmt="D", ms=8, mfc="none", mec=FORECAST, mew=1.6,
                       ecolor=FORECAST, capsize=4, label="forecast, locked", zorder=4)  # fmt: skip
@@ -73,20 +82,23 @@ def law_figure(content: ReportContent) -> Figure | None:
     _floors(axes, law, content.entropy_bpb)
     axes.set_xlim(tokens[0], tokens[-1])
     count_axis(axes, "x", "training tokens D")
-    loss_axis(axes, _loss_label(law.unit))
+    loss_axis(axes, loss_label(law.unit))
     legend_beside(figure, axes, title=f"parameters N ({law.params.replace('_', '-')})")
     return figure
 
 
 def residuals_figure(content: ReportContent) -> Figure | None:
-    """Measured over fitted loss, against N and against D: a trend here is what the law does not know."""
-    law = content.law
+    """Measured over fitted loss, against N, D and V: a trend here is what the law does not know.
+
+    Against V it is the law of the vocabulary that is fitted, where there is one.
+    """
+    law, vocabulary = content.law, content.analysis.vocabulary
     if law is None:
         return None
     seen, held = fitted_points(law, content.points), _held_out(law, content)
     colours = size_colours(params_of(point, law.params) for point in (*seen, *held))
-    figure, both = panels(2, height=3.9)
-    for axes, name in zip(both, ("N", "D"), strict=True):
+    figure, all_axes = panels(3 if vocabulary else 2, height=3.9)
+    for axes, name in zip(all_axes, ("N", "D"), strict=False):
         axes.axhline(0, color=GREY, linewidth=1)
         for point in (*seen, *held):
             size = params_of(point, law.params)
@@ -97,8 +109,23 @@ def residuals_figure(content: ReportContent) -> Figure | None:
             else:
                 axes.plot(x, off, "o", ms=6, mfc=colours[size], mec="white", mew=0.8)
         count_axis(axes, "x", "parameters N" if name == "N" else "training tokens D")
-    both[0].set_ylabel("measured over law, %")
+    all_axes[0].set_ylabel("measured over law, %")
+    if vocabulary:
+        _vocabulary_residuals(all_axes[2], vocabulary, content)
     return figure
+
+
+def _vocabulary_residuals(axes: Axes, law: VocabularyLaw, content: ReportContent) -> None:
+    points = [point for point in content.points if point.trial_id in law.trial_ids]
+    colours = size_colours(point.hidden_size for point in points)
+    axes.axhline(0, color=GREY, linewidth=1)
+    for point in points:
+        embedded = point.vocab_size * point.hidden_size
+        theta = np.array([terms_of(law)])
+        expected = float(predict_bpb(theta, point.params_non_embedding, embedded, point.text_bytes)[0, 0])
+        off = 100 * (point.bpb / expected - 1)
+        axes.plot(point.vocab_size, off, "o", ms=6, mfc=colours[point.hidden_size], mec="white", mew=0.8)
+    count_axis(axes, "x", "vocabulary V (its own law)")
 
 
 def frontier_figure(content: ReportContent) -> Figure | None:
@@ -127,52 +154,28 @@ def frontier_figure(content: ReportContent) -> Figure | None:
     _stars(left, [(compute[id(point)], loss_of(point, law.unit)) for point in held])
     _stars(right, [(compute[id(point)], params_of(point, law.params)) for point in held])
     _floors(left, law, content.entropy_bpb)
-    loss_axis(left, _loss_label(law.unit))
+    loss_axis(left, loss_label(law.unit))
     sizes = [params_of(point, law.params) for point in (*seen, *held)]
     right.set_ylim(min(sizes) / 3, max(sizes) * 3)
     count_axis(right, "y", "parameters N")
     left.set_title("least loss that C reaches")
     right.set_title("model size that reaches it")
-    left.legend(loc="upper right")
-    return figure
-
-
-def vocabulary_figure(content: ReportContent) -> Figure | None:
-    """Bits per byte and nats per token against the vocabulary, at equal shape and tokens: they rank differently."""
-    cells: dict[tuple[int, int, int], dict[int, Point]] = defaultdict(dict)
-    for point in content.points:
-        cell = cells[point.hidden_size, point.num_layers, point.tokens]
-        if point.vocab_size not in cell or point.bpb < cell[point.vocab_size].bpb:
-            cell[point.vocab_size] = point
-    series = {key: sorted(cell.items()) for key, cell in sorted(cells.items()) if len(cell) > 1}
-    if not series:
-        return None
-    colours = size_colours(range(len(series)))
-    figure, (left, right) = panels(2, height=4.2)
-    for index, ((hidden, layers, tokens), ranked) in enumerate(series.items()):
-        sizes = [size for size, _ in ranked]
-        label = f"d{hidden}, L{layers}, {short_count(tokens)} tokens"
-        style: dict[str, Any] = {"color": colours[index], "label": label, "ms": 6, "mec": "white", "mew": 0.8}
-        left.plot(sizes, [point.bpb for _, point in ranked], "o-", **style)
-        right.plot(sizes, [point.loss for _, point in ranked], "o-", **style)
-    ticks = sorted({size for ranked in series.values() for size, _ in ranked})
-    for axes in (left, right):
-        count_axis(axes, "x", "vocabulary size V, tokens")
-        axes.set_xticks(ticks, [f"{size:,}" for size in ticks])
-    left.set_title("per byte: comparable across vocabularies")
-    right.set_title("per token: not comparable")
-    loss_axis(left, "loss, bits per byte")
-    loss_axis(right, "loss, nats per token")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    legend_once(left)
     return figure
 
 
 FIGURES: Mapping[str, Callable[[ReportContent], Figure | None]] = {
     "law": law_figure,
     "frontier": frontier_figure,
+    "isoflop": isoflop_figure,
     "residuals": residuals_figure,
-    "curves": curves_figure,
+    "exponents": exponents_figure,
+    "shape": shape_figure,
     "vocabulary": vocabulary_figure,
+    "vocabulary_optimum": vocabulary_optimum_figure,
+    "regret": regret_figure,
+    "curves": curves_figure,
+    "published": published_figure,
 }
 """In the order of the report."""
 
@@ -202,7 +205,3 @@ def _stars(axes: Axes, places: list[tuple[float, float]]) -> None:
 def _floors(axes: Axes, law: LawFit, entropy_bpb: float | None) -> None:
     if entropy_bpb and law.unit == "bpb":
         axes.axhline(entropy_bpb, color=FLOOR, linestyle="--", linewidth=1.4, label="entropy of the text")
-
-
-def _loss_label(unit: str) -> str:
-    return "validation loss, bits per byte" if unit == "bpb" else "validation loss, nats per token"

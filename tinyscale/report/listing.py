@@ -1,24 +1,16 @@
-"""Tables on the terminal: the plan of a study, and where its trials stand."""
+"""The plan of a study as a table on the terminal."""
 
 import os
 import sys
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tinyscale.laws.forecast import study_forecasts
-from tinyscale.laws.study import StudyLaw
 from tinyscale.plan.planner import Plan
 from tinyscale.plan.quote import Quote
-from tinyscale.report.terminal import law_lines
-from tinyscale.results.points import read_results
-from tinyscale.results.state import TrialState, trial_state
-from tinyscale.results.store import StudyStore
-from tinyscale.spec import ResolvedStudy, Trial, read_json, short_count
+from tinyscale.spec import Trial, short_count
 
 PIPE_WIDTH = 160
 """Columns where there is no terminal to ask: wide enough that nothing is cut."""
@@ -81,7 +73,7 @@ _COLUMNS: Mapping[str, Callable[[Trial, Quote], str]] = {
     "context": lambda trial, quote: str(trial.model.context_length),
     "batch": lambda trial, quote: str(trial.train.batch_size),
     "schedule": lambda trial, quote: trial.train.schedule,
-    "tokens": lambda trial, quote: short_count(quote.tokens),
+    "tokens": lambda trial, quote: ", ".join(map(short_count, trial.budgets)),
     "steps": lambda trial, quote: str(quote.steps),
     "warm-up": lambda trial, quote: str(trial.train.warmup_steps),
     "lr": lambda trial, quote: f"{trial.train.learning_rate:.2g}",
@@ -111,61 +103,3 @@ def plan_totals(plan: Plan, done: Collection[str]) -> list[str]:
         total = sum(quote.cost or 0.0 for quote in quotes)
         lines.append(f"cost: {total:.2f} {budget.currency} at {budget.price_per_device_hour:g} per device-hour")
     return lines
-
-
-def status_rows(store: StudyStore, trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """One row a trial: name, state, progress, evaluation, time left."""
-    return [_status_row(trial, trial_state(store.trial(trial.id))) for trial in trials]
-
-
-def _status_row(trial: Trial, state: TrialState) -> dict[str, Any]:
-    last, result = state.last, state.result
-    speed = last.metrics.get("speed/tokens_per_s") if last else None
-    total = trial.steps * trial.batch_tokens
-    left = (total - last.tokens) / speed if last and speed and state.state == "running" else None
-    return {
-        "id": trial.id,
-        "name": trial.name,
-        "holdout": trial.holdout,
-        "state": state.state,
-        "progress": 1.0 if state.state == "done" else last.step / trial.steps if last else 0.0,
-        "bpb": state.last_eval.metrics["eval/bpb"] if state.last_eval else None,
-        "eta_s": left,
-        "seen_s_ago": time.time() - last.time_s if last and state.state == "running" else None,
-        "message": result.message if result else "",
-    }
-
-
-_COLOURS = {"done": "green", "running": "cyan", "failed": "red", "diverged": "red", "stopped": "yellow"}
-
-
-def print_status(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The rows as a table, with a count of each state under it."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("trial", no_wrap=True)
-    table.add_column("state")
-    for column in ("progress", "eval bpb", "time left"):
-        table.add_column(column, justify="right")
-    table.add_column("message")
-    for row in rows:
-        colour = _COLOURS.get(row["state"], "default")
-        table.add_row(
-            row["name"] + " [cyan]hold-out[/]" * row["holdout"],
-            f"[{colour}]{row['state']}[/]",
-            f"{row['progress']:.0%}",
-            f"{row['bpb']:.4f}" if row["bpb"] is not None else "",
-            duration(row["eta_s"]) if row["eta_s"] is not None else "",
-            row["message"],
-        )
-    counts = {state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(r["state"] for r in rows)}
-    console().print(table)
-    said = ", ".join(f"{count} {state}" for state, count in counts.items())
-    console().print(f"[bold]{name}[/]: {said}", highlight=False)
-
-
-def print_law(store: StudyStore, fitted: StudyLaw) -> None:
-    """The law, its forecasts and its warnings, a line each."""
-    resolved = read_json(ResolvedStudy, store.study)
-    forecasts = study_forecasts(store.forecasts, resolved.trials)
-    for line in law_lines(fitted.law, forecasts, read_results(store), fitted.refused):
-        console().print(line, highlight=False, markup=False, soft_wrap=True)

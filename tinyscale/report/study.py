@@ -10,7 +10,7 @@ from tinyscale.report.stories import PROMPTS, Storyteller
 from tinyscale.results.journal import read_journal
 from tinyscale.results.points import read_results
 from tinyscale.results.store import StudyStore
-from tinyscale.spec import ResolvedStudy, TrialResult, read_json
+from tinyscale.spec import Analysis, ResolvedStudy, TrialResult, read_json
 
 STORY_TOKENS = 200
 
@@ -32,6 +32,7 @@ def report_study(store: StudyStore, fitted: StudyLaw, commands: Sequence[str]) -
         law=fitted.law,
         law_refused=fitted.refused,
         forecasts=study_forecasts(store.forecasts, resolved.trials),
+        analysis=fitted.analysis or Analysis(),
         stories=_stories(store.trial(best.trial_id).path) if best else (),
         stories_from=best.name if best else "",
         entropy_bpb=resolved.entropy_bpb,

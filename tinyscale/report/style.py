@@ -94,6 +94,19 @@ def loss_axis(axes: Axes, label: str) -> None:
     axes.set_ylabel(label)
 
 
+def loss_label(unit: str) -> str:
+    """What a loss axis says of the unit of a law."""
+    return "validation loss, bits per byte" if unit == "bpb" else "validation loss, nats per token"
+
+
+def legend_once(axes: Axes) -> None:
+    """The legend within the picture, each label once."""
+    handles, labels = axes.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    if unique:
+        axes.legend(unique.values(), unique.keys(), loc="best")
+
+
 def legend_beside(figure: Figure, axes: Axes, *, title: str = "") -> None:
     """The legend to the right of the picture, where it hides no data."""
     handles, labels = axes.get_legend_handles_labels()

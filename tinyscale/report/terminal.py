@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tinyscale.laws.csv_table import RunTable
 from tinyscale.report.content import ForecastRow, forecast_rows, number
-from tinyscale.spec import Forecast, LawFit, TrialResult
+from tinyscale.spec import Forecast, LawFit, TrialResult, short_count
 
 MEANINGS: Mapping[str, str] = {
     "E": "floor of the loss",
@@ -17,23 +17,17 @@ MEANINGS: Mapping[str, str] = {
 """Parameters of the law in words, in the order they are shown."""
 
 
-def law_lines(
-    law: LawFit | None, forecasts: Sequence[Forecast], results: Mapping[str, TrialResult], refused: str = ""
-) -> list[str]:
-    """The law with its intervals, the forecasts with their outcomes and the warnings, a sentence a line.
-
-    :param refused: why there is no law.
-    """
-    return [*_law_lines(law, refused), *(forecast_line(row) for row in forecast_rows(forecasts, results))]
-
-
 def table_lines(table: RunTable, law: LawFit) -> list[str]:
     """The law of somebody's table, after what was taken for what and each row left out."""
     left_out = [f"left out: {row}: {reason}" for row, reason in law.excluded.items()]
-    return [f"{table.path}: {'; '.join(table.taken)}", *left_out, *law_lines(law, (), {})]
+    return [f"{table.path}: {'; '.join(table.taken)}", *left_out, *law_lines(law)]
 
 
-def _law_lines(law: LawFit | None, refused: str) -> Iterator[str]:
+def law_lines(law: LawFit | None, refused: str = "") -> Iterator[str]:
+    """The law with its intervals, its verdict and the warnings, a sentence a line.
+
+    :param refused: why there is no law.
+    """
     if law is None:
         yield f"no law: {refused}"
         return
@@ -54,13 +48,20 @@ def _law_lines(law: LawFit | None, refused: str) -> Iterator[str]:
     yield from (f"  warning: {warning}" for warning in law.warnings)
 
 
+def outcome_lines(forecasts: Sequence[Forecast], results: Mapping[str, TrialResult]) -> Iterator[str]:
+    """Each forecast with its outcome, a sentence a line."""
+    return map(forecast_line, forecast_rows(forecasts, results))
+
+
 def forecast_line(row: ForecastRow) -> str:
     """One forecast and its outcome as a sentence."""
     locked, span = row.forecast, row.forecast.predicted
-    said = (
-        f"forecast of {locked.name}: {number(span.value)} {locked.unit} "
-        f"({number(span.low)} to {number(span.high)}), locked {row.locked} on {len(locked.fitted_on)} points"
-    )
+    run = f"{locked.name} at {short_count(locked.tokens)} tokens"
+    made = f"locked {row.locked} on {len(locked.fitted_on)} points"
+    if span is None:
+        outcome = row.note if row.outcome is None else f"measured {number(row.outcome)} {locked.unit}"
+        return f"forecast of {run}: withheld, {made}; {outcome}"
+    said = f"forecast of {run}: {number(span.value)} {locked.unit} ({number(span.low)} to {number(span.high)}), {made}"
     if row.outcome is None:
         return f"{said}; {row.note}"
     where = "inside" if row.inside else "outside"

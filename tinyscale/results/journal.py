@@ -1,5 +1,6 @@
 """A trial's journal: every accepted record once, one JSON object a line, the truth that all else is derived from."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -21,7 +22,7 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)  # and nothing above it: a storage that is away must not be made up
         self._file = path.open("ab", buffering=0)
         try:
             records, end = read_journal(path)
@@ -36,11 +37,13 @@ class Journal:
         """Add a record; False, and nothing is written, when its step is not past the last one.
 
         :raises ValueError: a metric is not finite, which JSON cannot say.
+        :raises OSError: there is no room for it; open the journal anew before anything else is added.
         """
         if record.step <= self.last_step:
             return False
-        line = json.dumps(to_json(record), separators=(",", ":"), allow_nan=False) + "\n"
-        self._file.write(line.encode())
+        line = (json.dumps(to_json(record), separators=(",", ":"), allow_nan=False) + "\n").encode()
+        if self._file.write(line) != len(line):  # a disk that gets full takes what fits
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
         self.last_step = record.step
         return True
 

@@ -68,6 +68,11 @@ class StudyStore:
         return self.path / "law.json"
 
     @property
+    def analysis(self) -> Path:
+        """What the points say beside that law (:class:`tinyscale.spec.Analysis`)."""
+        return self.path / "analysis.json"
+
+    @property
     def forecasts(self) -> Path:
         """Folder of the locked forecasts, one file a hold-out."""
         return self.path / "forecasts"

@@ -18,7 +18,7 @@ class LawFit:
     """loss = E + A/N^alpha + B/D^beta, fitted (Hoffmann et al. 2022, approach 3)."""
 
     params: str
-    """Which N: total or non_embedding; empty where the table does not say."""
+    """Which N: total, non_embedding or effective; empty where the table does not say."""
     unit: str
     """Of the loss: bpb, or nats per token; ``loss`` where the table does not say."""
     vocab_size: int
@@ -70,7 +70,10 @@ class Forecast:
     """N, of the kind the law uses."""
     tokens: int
     """D."""
-    predicted: Interval
+    predicted: Interval | None
+    """None: withheld."""
+    withheld: tuple[str, ...]
+    """Why the law forecasts nothing; empty when it does."""
     unit: str
     law_digest: str
     """Digest of the LawFit that spoke."""

@@ -119,6 +119,10 @@ def _file_type(name: str, hint: Any) -> Any:
     return hint
 
 
+NOT_IN_FILES = frozenset({"branches"})
+"""Fields of a trial that the planner alone fills: a study gives a trunk's budgets as one list of tokens."""
+
+
 @cache
 def _partial_model(*kinds: type, axes: bool = False) -> type[BaseModel]:
     """A model with the fields of the dataclasses, none of them required; as axes, each may be a list."""
@@ -126,6 +130,8 @@ def _partial_model(*kinds: type, axes: bool = False) -> type[BaseModel]:
     for kind in kinds:
         notes = _field_notes(kind)
         for name, hint in get_type_hints(kind).items():
+            if name in NOT_IN_FILES:
+                continue
             one = _file_type(name, hint)
             several: Any = Annotated[tuple.__class_getitem__((one, ...)), Field(min_length=1)]
             definitions[name] = (one | several if axes else one, Field(None, description=notes.get(name)))

@@ -12,9 +12,9 @@ class Record:
     """One line of a trial's journal: metrics at a step."""
 
     step: int
-    """Optimizer steps taken."""
+    """Optimizer steps taken, on all branches of a trunk."""
     tokens: int
-    """Training tokens seen."""
+    """Training tokens that the model has seen; they fall where a branch ends and the trunk goes on."""
     time_s: float
     """Unix time of the measurement."""
     metrics: Mapping[str, float]
@@ -45,6 +45,8 @@ class Point:
     """The same in bits per byte of the original text."""
     learning_rate: float
     seed: int
+    unigram_loss: float = 0.0
+    """Of the same slice under the training text's frequencies of tokens alone (nats per token); 0: unknown."""
     holdout: bool = False
 
 
@@ -56,9 +58,9 @@ class TrialResult:
     name: str
     status: Status
     points: tuple[Point, ...] = ()
-    """Empty unless done."""
+    """One for each token budget, ascending; empty unless done."""
     steps: int = 0
-    """Optimizer steps taken."""
+    """Optimizer steps taken, on all branches of a trunk."""
     train_s: float = 0.0
     """Seconds of training steps, all lives of the trial together, evaluation and checkpoints left out."""
     tokens_per_s: float = 0.0

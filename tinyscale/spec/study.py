@@ -83,14 +83,16 @@ class Resources:
     """zero: DeepSpeed ZeRO-1; torch: plain PyTorch, one worker only."""
     max_failures: int = 3
     """Times a crashed trial is started again in one launch."""
+    timeout_s: float = 1_800.0
+    """Seconds without a new record after which a trial counts as hung and is started again; 0: never."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LawOptions:
     """How the law is fitted."""
 
-    params: Literal["total", "non_embedding"] = "total"
-    """Which count of parameters is N."""
+    params: Literal["total", "non_embedding", "effective"] = "total"
+    """Which count of parameters is N; effective: FLOPs a token / 6, attention and head included."""
     bootstraps: int = 1_000
     """Resamples of the runs for the intervals."""
     vocab_size: int = 0

@@ -1,6 +1,7 @@
 """One trial, fully resolved: nothing in here is left to be derived."""
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Literal
 
 from tinyscale.spec.codec import digest
@@ -10,7 +11,7 @@ Norm = Literal["layer", "rms", "none"]
 NormPosition = Literal["pre", "post"]
 Positions = Literal["learned", "rope", "none"]
 Mlp = Literal["gelu", "relu", "silu", "swiglu", "geglu"]
-Schedule = Literal["cosine", "wsd", "linear", "constant"]
+Schedule = Literal["cosine", "wsd", "linear", "constant", "trunk"]
 Precision = Literal["auto", "fp32", "bf16"]
 EngineName = Literal["zero", "torch"]
 Kernels = Literal["auto", "triton", "torch"]
@@ -82,11 +83,14 @@ class TrainConfig:
     warmup_steps: int
     """Steps of linear warm-up from zero."""
     schedule: Schedule = "cosine"
-    """Shape after the warm-up. wsd: constant, then 1 - sqrt over the last decay_fraction (Haegele et al. 2024)."""
+    """Shape after the warm-up. wsd: constant, then 1 - sqrt over the last decay_fraction (Haegele et al. 2024).
+    trunk: as wsd, for several token budgets at once, each a cooldown that leaves the one constant stretch."""
+    branches: tuple[int, ...] = ()
+    """The smaller token budgets of a trunk, ascending; ``tokens`` is the largest. In a study they are one list."""
     decay_fraction: float = 0.2
-    """Share of the steps in which wsd decays."""
+    """Share of the steps in which wsd and trunk decay."""
     final_lr_ratio: float = 0.1
-    """Last learning rate over the peak, for cosine, linear and wsd."""
+    """Last learning rate over the peak, for all schedules but constant."""
     weight_decay: float = 0.1
     """Decoupled, on matrices only (Loshchilov & Hutter 2019)."""
     beta1: float = 0.9
@@ -114,6 +118,31 @@ class TrainConfig:
     kernels: Kernels = "auto"
     """auto: Triton's on CUDA cards, where they are the faster ones, else PyTorch's; triton or torch: that one alone.
     Not part of the trial's identity."""
+
+    def cooldown_start(self, steps: int) -> int:
+        """Steps at the peak, warm-up included, of wsd and trunk with a budget of so many steps."""
+        return max(self.warmup_steps, steps - round(self.decay_fraction * steps))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """Training without a step back: from the start, or a fork of the trunk, through a cooldown to a token budget.
+
+    Its steps are counted from the model's first weights, so a line computes what a run with its budget alone would.
+    """
+
+    start: int
+    """Step at which it leaves the line before; 0 on the first."""
+    fork: int
+    """Step at which the next line leaves it: there the cooldown begins."""
+    end: int
+    """Step at which its budget is spent."""
+    taken: int
+    """Steps that the trial has taken on the lines before."""
+
+    def trial_step(self, step: int) -> int:
+        """Steps of the whole trial when this line is at ``step``."""
+        return self.taken + step - self.start
 
 
 NOT_IDENTITY = frozenset({"log_every", "checkpoint_every", "micro_batch_size", "kernels"})
@@ -160,10 +189,27 @@ class Trial:
         """Tokens an optimizer step."""
         return self.train.batch_size * self.model.context_length
 
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """What is trained, in order: one line for each token budget, the smallest first."""
+        lines: list[Line] = []
+        start = taken = 0
+        for tokens in (*self.train.branches, self.train.tokens):
+            end = max(1, round(tokens / self.batch_tokens))
+            lines.append(Line(start=start, fork=self.train.cooldown_start(end), end=end, taken=taken))
+            taken = lines[-1].trial_step(end)
+            start = lines[-1].fork
+        return tuple(lines)
+
     @property
     def steps(self) -> int:
-        """Optimizer steps: the tokens asked for, rounded to whole steps."""
-        return max(1, round(self.train.tokens / self.batch_tokens))
+        """Optimizer steps of all lines: what the trial costs."""
+        return self.lines[-1].trial_step(self.lines[-1].end)
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Training tokens of each point that the trial yields: those asked for, rounded to whole steps; ascending."""
+        return tuple(line.end * self.batch_tokens for line in self.lines)
 
 
 @dataclass(frozen=True, kw_only=True)

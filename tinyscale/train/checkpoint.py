@@ -16,8 +16,10 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load, save_file
+from safetensors.torch import load
 from torch import Tensor
+
+from tinyscale.model.store import save_tensors
 
 FORMAT = 1
 KEEP = 2
@@ -32,7 +34,7 @@ class Checkpoint:
 
     trial_id: str
     step: int
-    """Optimizer steps taken."""
+    """Optimizer steps of the trial taken."""
     tensors: Mapping[str, Tensor]
     """Weights and moments, as the module's docstring says."""
     loop: Mapping[str, Any]
@@ -43,29 +45,41 @@ class BrokenCheckpointError(ValueError):
     """Torn, altered, or of another version."""
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write atomically: a kill at any moment leaves the older ones whole. Keeps the last two."""
-    folder.mkdir(parents=True, exist_ok=True)
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, fork: int | None = None) -> None:
+    """Write atomically: a kill at any moment leaves the older ones whole. Keeps the last two.
+
+    :param fork: step of one to be kept as well, for training will go back to it.
+    """
+    folder.mkdir(exist_ok=True)  # and nothing above it: a storage that is away must not be made up
     for leftover in folder.glob(".partial-*"):
         shutil.rmtree(leftover)
     target = _path(folder, checkpoint.step)
     partial = folder / f".partial-{target.name}"
     partial.mkdir()
-    save_file(dict(checkpoint.tensors), partial / "tensors.safetensors")
-    with (partial / "tensors.safetensors").open("rb") as file:
-        tensors_sha256 = file_digest(file, "sha256").hexdigest()
-        os.fsync(file.fileno())
-    head = {"format": FORMAT, "trial_id": checkpoint.trial_id, "step": checkpoint.step, "loop": checkpoint.loop}
-    with (partial / "state.json").open("w", encoding="utf-8") as file:
-        json.dump({**head, "tensors_sha256": tensors_sha256}, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        _write(partial, checkpoint)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)  # the disk may be full, and others need the room
+        raise
     if target.exists():  # a broken one, which this life's resume has passed over
         shutil.rmtree(target)
     partial.rename(target)
     _sync_folder(folder)
     for old in _steps(folder)[KEEP:]:
-        shutil.rmtree(_path(folder, old))
+        if old != fork:
+            shutil.rmtree(_path(folder, old))
+
+
+def _write(folder: Path, checkpoint: Checkpoint) -> None:
+    save_tensors(checkpoint.tensors, folder / "tensors.safetensors")
+    with (folder / "tensors.safetensors").open("rb") as file:
+        tensors_sha256 = file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    head = {"format": FORMAT, "trial_id": checkpoint.trial_id, "step": checkpoint.step, "loop": checkpoint.loop}
+    with (folder / "state.json").open("w", encoding="utf-8") as file:
+        json.dump({**head, "tensors_sha256": tensors_sha256}, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load_checkpoint(folder: Path, step: int) -> Checkpoint:

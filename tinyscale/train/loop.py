@@ -42,8 +42,8 @@ def train(job: Job, stop: Callable[[], bool] = never) -> Iterator[Record]:
     """Train a trial from its newest checkpoint on, yielding each record when it stands in the journal.
 
     Every worker of the process group runs it and yields the same steps; the first one writes the files. A record is
-    due every ``log_every`` steps, at every evaluation and at the last step. At the end ``result.json`` is there: done,
-    with ``model/``, or diverged. A folder that has it yields nothing.
+    due every ``log_every`` steps, at every evaluation and where a token budget is spent. At the end ``result.json`` is
+    there: done, with ``model/``, or diverged. A folder that has it yields nothing.
 
     When ``stop()`` turns true the state is saved and the generator ends without a result. Killed or closed at any
     moment, the folder is left so that the next call ends with the same weights and the same records, those that were
@@ -51,6 +51,7 @@ def train(job: Job, stop: Callable[[], bool] = never) -> Iterator[Record]:
 
     :raises JobError: the job cannot run like this.
     :raises FolderLockedError: another process trains in the folder.
+    :raises OSError: the storage is full or away; the next call goes on.
     """
     folder = TrialFolder(Path(job.folder))
     first = workers.rank() == 0
@@ -77,7 +78,8 @@ def train(job: Job, stop: Callable[[], bool] = never) -> Iterator[Record]:
                     if journal:
                         journal.append(record)
                     yield record
-                if due(session.step, job.trial.train.checkpoint_every) and session.step < job.trial.steps:
+                save = session.step == session.fork or due(session.step, job.trial.train.checkpoint_every)
+                if save and session.step < job.trial.steps:
                     session.settle()
                     _save(session, journal)
         except DivergedError as error:
@@ -91,7 +93,7 @@ def train(job: Job, stop: Callable[[], bool] = never) -> Iterator[Record]:
 def _open(job: Job) -> Session:
     try:
         return Session(job)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise JobError(str(error)) from error
 
 
@@ -102,8 +104,8 @@ def due(step: int, every: int) -> bool:
 
 def _observe(session: Session) -> Record | None:
     """The record of the step just taken, if one is due."""
-    config, last = session.trial.train, session.step == session.trial.steps
-    evaluation_due = last or due(session.step, config.eval_every)
+    config = session.trial.train
+    evaluation_due = session.at_end_of_line or due(session.step, config.eval_every)
     if not evaluation_due and not due(session.step, config.log_every):
         if due(session.step, READ_EVERY):
             session.monitor.read()

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from tinyscale.accounting import count_parameters, training_flops
+from tinyscale.data.unigram import unigram_loss
 from tinyscale.model.store import save_model
-from tinyscale.spec import Point, TrialResult, write_json
+from tinyscale.spec import Line, Point, TrialResult, write_json
 from tinyscale.train import workers
 from tinyscale.train.checkpoint import remove_checkpoints
 from tinyscale.train.monitor import DivergedError
@@ -44,7 +45,7 @@ def _result(session: Session, diverged: DivergedError | None, model_digest: str,
         trial_id=session.trial.id,
         name=session.trial.name,
         status="diverged" if diverged else "done",
-        points=() if diverged else (_point(session),),
+        points=() if diverged else tuple(_point(session, line) for line in session.trial.lines),
         steps=session.step,
         train_s=session.clock.train_s,
         tokens_per_s=speed,
@@ -67,10 +68,10 @@ def _result(session: Session, diverged: DivergedError | None, model_digest: str,
     )
 
 
-def _point(session: Session) -> Point:
-    assert session.evaluation is not None  # the last step is always evaluated
+def _point(session: Session, line: Line) -> Point:
     model, train = session.trial.model, session.trial.train
-    params, tokens = count_parameters(model), session.step * session.trial.batch_tokens
+    params, evaluation = count_parameters(model), session.evaluations[line.end]
+    tokens = line.end * session.trial.batch_tokens
     return Point(
         trial_id=session.trial.id,
         params_total=params.total,
@@ -81,10 +82,11 @@ def _point(session: Session) -> Point:
         tokens=tokens,
         text_bytes=tokens * session.shards.bytes_per_token,
         flops=training_flops(model, tokens),
-        loss=session.evaluation.loss,
-        bpb=session.evaluation.bpb,
+        loss=evaluation.loss,
+        bpb=evaluation.bpb,
         learning_rate=train.learning_rate,
         seed=train.seed,
+        unigram_loss=unigram_loss(session.shards, session.validation),
         holdout=session.trial.holdout,
     )
 

@@ -6,14 +6,14 @@ from tinyscale.spec import TrainConfig
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """Learning rate of optimizer step ``step`` (0 .. steps - 1).
+    """Learning rate of optimizer step ``step`` (0 .. steps - 1) on a line that ends after ``steps``.
 
     Linear warm-up over ``warmup_steps``, whose last step has the peak; then over the rest, with u in (0, 1] and
     r = final_lr_ratio:
 
     - cosine: r + (1 - r) (1 + cos(pi u)) / 2 (Loshchilov & Hutter 2017)
     - linear: 1 - (1 - r) u
-    - wsd: 1, then in the last decay_fraction of all steps 1 - (1 - r) sqrt(u) (Haegele et al. 2024, "1 - sqrt")
+    - wsd, trunk: 1, then in the last decay_fraction of all steps 1 - (1 - r) sqrt(u) (Haegele et al. 2024, "1 - sqrt")
     - constant: 1
     """
     return config.learning_rate * _factor(config, step + 1, steps)
@@ -28,8 +28,8 @@ def _factor(config: TrainConfig, taken: int, steps: int) -> float:
         return final + (1 - final) * (1 + math.cos(math.pi * _share(taken, warmup, steps))) / 2
     if config.schedule == "linear":
         return 1 - (1 - final) * _share(taken, warmup, steps)
-    if config.schedule == "wsd":
-        stable_end = max(warmup, steps - round(config.decay_fraction * steps))
+    if config.schedule in ("wsd", "trunk"):
+        stable_end = config.cooldown_start(steps)
         return 1.0 if taken <= stable_end else 1 - (1 - final) * math.sqrt(_share(taken, stable_end, steps))
     return 1.0
 

@@ -14,7 +14,13 @@ from tinyscale.model.transformer import Transformer
 from tinyscale.results.store import TrialFolder
 from tinyscale.spec import Job, Record
 from tinyscale.train import workers
-from tinyscale.train.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
+from tinyscale.train.checkpoint import (
+    BrokenCheckpointError,
+    Checkpoint,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
 from tinyscale.train.clock import StepClock
 from tinyscale.train.device import Device, pick_device
 from tinyscale.train.engine import Engine, MicroBatch
@@ -67,10 +73,13 @@ class Session:
         )
         self.peak = device_peak(self.device.name, self.device.precision)
         self.engine = make_engine(job, self.model, self.device, self.micro_batch_size)
-        self.evaluation: Evaluation | None = None
-        """The newest."""
+        self.evaluations: dict[int, Evaluation] = {}
+        """Of each line that has ended, by its last step."""
         self.step = 0
-        """Optimizer steps taken."""
+        """Optimizer steps of the trial taken."""
+        self.line = job.trial.lines[0]
+        self.line_step = 0
+        """Step of the line: optimizer steps that the model has behind it."""
         self.saved_step = 0
         """Step of the newest checkpoint."""
         self.started_s = time.time()
@@ -89,19 +98,52 @@ class Session:
                 f"{self.folder.checkpoints} holds checkpoints of trial {checkpoint.trial_id}, not of {self.trial.id}; "
                 "give each trial a folder of its own"
             )
-        self.engine.load_state(checkpoint.tensors, step)
         self.step = self.saved_step = step
+        self.line = next(line for line in self.trial.lines if step <= line.trial_step(line.end))
+        self.line_step = self.line.start + step - self.line.taken
+        self.engine.load_state(checkpoint.tensors, self.line_step)
+        self.evaluations = {end: Evaluation(*numbers) for end, *numbers in checkpoint.loop["evaluations"]}
         self.started_s = checkpoint.loop["started_s"]
         self.monitor = LossMonitor(checkpoint.loop["monitor"])
         self.clock = StepClock(checkpoint.loop["train_s"])
 
+    @property
+    def fork(self) -> int | None:
+        """Step of the trial to whose state the next line goes back; None on the last line."""
+        return None if self.line == self.trial.lines[-1] else self.line.trial_step(self.line.fork)
+
+    @property
+    def at_end_of_line(self) -> bool:
+        """A token budget is spent, and a point is due."""
+        return self.line_step == self.line.end
+
+    def _back_to_the_fork(self) -> None:
+        """Begin the next line of the trunk, with the state that this one had where its cooldown began."""
+        assert self.fork is not None  # a trial ends where its last line does
+        try:
+            checkpoint = load_checkpoint(self.folder.checkpoints, self.fork)
+        except BrokenCheckpointError as error:
+            raise BrokenCheckpointError(
+                f"{error}; the trunk goes on from there: remove {self.folder.checkpoints} to train it from its start"
+            ) from error
+        self.line = self.trial.lines[self.trial.lines.index(self.line) + 1]
+        self.line_step = self.line.start
+        self.engine.load_state(checkpoint.tensors, self.line_step)
+        self.monitor = LossMonitor(checkpoint.loop["monitor"])
+
     def advance(self) -> None:
-        """Take the next step. All workers together."""
+        """Take the next step. All workers together.
+
+        :raises BrokenCheckpointError: the fork to go back to was damaged after it was written.
+        """
+        if self.at_end_of_line:
+            self._back_to_the_fork()
         self.clock.count(self.trial.batch_tokens)
         if self.trial.model.dropout > 0:
-            torch.manual_seed(dropout_seed(self.trial.train.seed, self.step, workers.rank()))
-        rate = learning_rate(self.trial.train, self.step, self.trial.steps)
+            torch.manual_seed(dropout_seed(self.trial.train.seed, self.line_step, workers.rank()))
+        rate = learning_rate(self.trial.train, self.line_step, self.line.end)
         self.monitor.add(self.engine.step(self._micro_batches(), rate))
+        self.line_step += 1
         self.step += 1
 
     def _micro_batches(self) -> list[MicroBatch]:
@@ -109,7 +151,7 @@ class Session:
         share = self.trial.train.batch_size // workers.world_size()
         mine = slice(workers.rank() * share, (workers.rank() + 1) * share)
         device, size = self.device.torch_device, self.micro_batch_size
-        tokens, targets = (torch.from_numpy(rows[mine]).to(device) for rows in self.loader.batch(self.step))
+        tokens, targets = (torch.from_numpy(rows[mine]).to(device) for rows in self.loader.batch(self.line_step))
         return list(zip(torch.split(tokens, size), torch.split(targets, size), strict=True))
 
     def settle(self) -> None:
@@ -124,21 +166,23 @@ class Session:
         """What the steps since the last record measured; call :meth:`settle` first. All workers together."""
         loss, grad_norm = self.monitor.take_means()
         speed = self.clock.take_speed()
-        tokens = self.step * self.trial.batch_tokens
+        tokens = self.line_step * self.trial.batch_tokens
         metrics = {
             "train/loss": loss,
             "train/grad_norm": grad_norm,
-            "train/learning_rate": learning_rate(self.trial.train, self.step - 1, self.trial.steps),
+            "train/learning_rate": learning_rate(self.trial.train, self.line_step - 1, self.line.end),
             "train/tokens": float(tokens),
-            "train/flops": training_flops(self.trial.model, tokens),
+            "train/flops": training_flops(self.trial.model, self.step * self.trial.batch_tokens),
             "speed/tokens_per_s": speed,
             "memory/peak_bytes": float(self.device.peak_memory_bytes()),
         }
         if self.peak:
             metrics["speed/mfu"] = self.utilisation(speed, self.peak[0])
         if with_evaluation:
-            self.evaluation = evaluate(self.model, self.validation, self.device)
-            metrics |= {"eval/loss": self.evaluation.loss, "eval/bpb": self.evaluation.bpb}
+            evaluation = evaluate(self.model, self.validation, self.device)
+            metrics |= {"eval/loss": evaluation.loss, "eval/bpb": evaluation.bpb}
+            if self.at_end_of_line:
+                self.evaluations[self.line_step] = evaluation
         return Record(step=self.step, tokens=tokens, time_s=time.time(), metrics=metrics)
 
     def utilisation(self, tokens_per_s: float, peak_flops: float) -> float:
@@ -149,9 +193,14 @@ class Session:
         """Write the state; call :meth:`settle` first. All workers together."""
         tensors = self.engine.state()
         if workers.rank() == 0:
-            loop = {"monitor": self.monitor.state(), "train_s": self.clock.train_s, "started_s": self.started_s}
+            loop = {
+                "monitor": self.monitor.state(),
+                "train_s": self.clock.train_s,
+                "started_s": self.started_s,
+                "evaluations": [(end, found.loss, found.bpb) for end, found in self.evaluations.items()],
+            }
             checkpoint = Checkpoint(trial_id=self.trial.id, step=self.step, tensors=tensors, loop=loop)
-            save_checkpoint(self.folder.checkpoints, checkpoint)
+            save_checkpoint(self.folder.checkpoints, checkpoint, fork=self.fork)
         self.saved_step = self.step
 
     def close(self) -> None:

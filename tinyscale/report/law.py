@@ -1,0 +1,54 @@
+"""The law of a study on the terminal, with its forecasts and what the points say beside it."""
+
+from collections.abc import Iterator
+
+from tinyscale.laws.forecast import study_forecasts
+from tinyscale.laws.study import StudyLaw
+from tinyscale.report.content import number
+from tinyscale.report.listing import console
+from tinyscale.report.outlook import vocabulary_lines
+from tinyscale.report.terminal import law_lines, outcome_lines
+from tinyscale.results.points import read_results
+from tinyscale.results.store import StudyStore
+from tinyscale.spec import Analysis, RateCell, ResolvedStudy, read_json, short_count
+
+
+def print_law(store: StudyStore, fitted: StudyLaw) -> None:
+    """The law, its warnings, what stands beside it, and the forecasts with their outcomes, a line each."""
+    resolved = read_json(ResolvedStudy, store.study)
+    forecasts = study_forecasts(store.forecasts, resolved.trials)
+    lines = [
+        *law_lines(fitted.law, fitted.refused),
+        *(analysis_lines(fitted.analysis) if fitted.analysis else ()),
+        *outcome_lines(forecasts, read_results(store)),
+    ]
+    for line in lines:
+        console().print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def analysis_lines(analysis: Analysis) -> Iterator[str]:
+    """Shape, equal compute, vocabulary, learning rates, as far as the points tell of them; else where to read why."""
+    if analysis.shape:
+        yield f"shape: {analysis.shape.said}"
+    if analysis.isoflops and (a := analysis.isoflops.a):
+        yield f"equal compute: a = {number(a.value)} (95 % interval {number(a.low)} to {number(a.high)}) from parabolas"
+    if analysis.vocabulary:
+        yield from vocabulary_lines(analysis.vocabulary)
+    yield from map(_rate_line, analysis.rates)
+    silent = {
+        "counts of N": analysis.counting_refused,
+        "shape": analysis.shape_refused,
+        "equal compute": analysis.isoflops_refused,
+        "vocabulary": analysis.vocabulary_refused,
+    }
+    if refused := [name for name, reason in silent.items() if reason]:
+        yield f"this study cannot speak of: {', '.join(refused)} (the report says why, and what to add)"
+
+
+def _rate_line(cell: RateCell) -> str:
+    others = ", ".join(
+        f"{rate:.2g} {regret:+.2%}" for rate, regret in zip(cell.rates, cell.regrets, strict=True) if rate != cell.best
+    )
+    edge = ", at the edge of those tried" if cell.at_edge else ""
+    shape = f"d{cell.hidden_size}-L{cell.num_layers}-V{cell.vocab_size} at {short_count(cell.tokens)} tokens"
+    return f"learning rate of {shape}: {cell.best:.2g} is best{edge}; {others}"

@@ -1,0 +1,50 @@
+"""What a trial's workers said."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from tinyscale.results.lock import FileLock
+from tinyscale.results.store import StudyStore
+from tinyscale.spec import Trial
+
+LOOK_EVERY_S = 0.5
+
+
+def find_trial(trials: Sequence[Trial], word: str) -> Trial:
+    """The one trial of this name, or whose id begins so.
+
+    :raises ValueError: there is none, or several.
+    """
+    found = [trial for trial in trials if trial.name == word] or [t for t in trials if t.id.startswith(word)]
+    if len(found) == 1:
+        return found[0]
+    names = [trial.name for trial in found or trials]
+    near = names if found else get_close_matches(word, names, n=5, cutoff=0.3) or names[:5]
+    problem = "more than one trial begins so" if found else "no trial of this study"
+    raise ValueError(f"{word}: {problem}; did you mean {', '.join(near)}? (`tinyscale status` lists them all)")
+
+
+def print_log(store: StudyStore, trial: Trial, lines: int, *, follow: bool = False) -> None:
+    """The last ``lines`` of a trial's log to stdout, and what comes in while a worker has the trial.
+
+    :raises ValueError: no worker has begun the trial.
+    """
+    folder = store.trial(trial.id)
+    if not folder.log.exists():
+        raise ValueError(f"{trial.name} has no log: no worker has begun it yet")
+    lock = FileLock(folder.lock)
+    with folder.log.open(encoding="utf-8", errors="replace") as log:
+        said = deque(log, maxlen=lines)
+        sys.stdout.writelines(said)
+        if not said and not follow:
+            print(f"{trial.name}: its workers said nothing", file=sys.stderr)
+        while follow:
+            running = lock.held()  # asked before the last look, or its last words could be missed
+            sys.stdout.write(log.read())
+            sys.stdout.flush()
+            if not running:
+                return
+            time.sleep(LOOK_EVERY_S)
