@@ -9,12 +9,15 @@ from matplotlib.text import Text
 from tinyscale.report.content import ReportContent
 from tinyscale.report.curves import branches, curves_figure, smooth
 from tinyscale.report.exponents import exponents_figure
-from tinyscale.report.figures import draw_figures, law_figure, residuals_figure
+from tinyscale.report.figures import draw_figures, law_figure
 from tinyscale.report.isoflop import isoflop_figure
+from tinyscale.report.optimum import vocabulary_optimum_figure
 from tinyscale.report.published import ELDAN_LI_2023, published_figure
 from tinyscale.report.rates import regret_figure
+from tinyscale.report.residuals import residuals_figure
+from tinyscale.report.shape import shape_figure
 from tinyscale.report.style import png, styled
-from tinyscale.report.vocabulary import vocabulary_figure, vocabulary_optimum_figure
+from tinyscale.report.vocabulary import vocabulary_figure
 from tinyscale.spec import Analysis, HubCorpus, LawFit, Record
 
 
@@ -92,15 +95,18 @@ def test_a_count_whose_exponents_are_withheld_shows_none(rich: ReportContent) ->
     figure = exponents_figure(rich)
     cloud, counts = figure.axes
     assert len(cloud.lines[0].get_xdata()) == len(rich.law.draws)
+    (outline,) = cloud.collections[0].get_paths()
+    draws = np.array(rich.law.draws)[:, 3:]
+    assert 0.93 <= outline.contains_points(draws).mean() <= 0.97
     centers = [bar.lines[0].get_xdata()[0] for bar in counts.containers]
     assert sorted(centers) == [0.41, 0.44, 0.52]
-    assert words(figure).count("withheld") == 3
+    assert "embeddings left out: withheld, see the text" in words(figure)
 
 
 def test_a_refused_level_has_no_parabola(rich: ReportContent) -> None:
     left, right = isoflop_figure(rich).axes
-    parabolas = [line for line in left.lines if len(line.get_xdata()) == 80]
-    assert len(parabolas) == 1
+    curves = [line.get_linestyle() for line in left.lines if len(line.get_xdata()) == 80]
+    assert sorted(curves) == ["-", "--", "--"], "one parabola, and the law for both levels"
     assert "1e+12 FLOP, refused" in words(left.figure)
     assert [line.get_ydata()[0] for line in right.lines if line.get_marker() == "v"] == [3.9e4]
 
@@ -128,15 +134,9 @@ def test_the_published_table_is_overlaid_where_two_shapes_match(content: ReportC
     first = content.trials[0].id
     wider = replace(real, results={**content.results, first: replace(content.results[first], points=tuple(at_128))})
     figure = published_figure(wider)
-    stars = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "*"]
-    assert stars == [64, 128]
-    assert "each one's own vocabulary" in words(figure)
-
-
-def test_a_withheld_forecast_is_not_drawn(content: ReportContent) -> None:
-    withheld = [replace(locked, predicted=None, withheld=("too loose",)) for locked in content.forecasts]
-    assert "forecast, locked" in words(law_figure(content))
-    assert "forecast, locked" not in words(law_figure(replace(content, forecasts=withheld)))
+    (stars,) = [line for line in figure.axes[0].lines if line.get_marker() == "*" and len(line.get_xdata())]
+    assert list(stars.get_xdata()) == [64, 128]
+    assert "another tokenizer\nlevels are not comparable, slopes are" in words(figure)
 
 
 def test_a_trunk_is_drawn_in_pieces() -> None:
@@ -144,3 +144,23 @@ def test_a_trunk_is_drawn_in_pieces() -> None:
     records = [Record(step=i, tokens=seen, time_s=0.0, metrics={}) for i, seen in enumerate(tokens)]
     assert [[r.tokens for r in piece] for piece in branches(records)] == [[10, 20, 30], [25, 35], [30, 60]]
     assert branches(records[:2]) == [records[:2]]
+
+
+def test_each_branch_of_a_hold_out_ends_in_a_star(content: ReportContent) -> None:
+    held = content.forecasts[0].trial_id
+    ends = ((10, 1000, 2.0), (20, 2000, 1.8), (30, 1600, 1.9), (40, 4000, 1.5))
+    records = [
+        Record(step=step, tokens=tokens, time_s=0.0, metrics={"train/loss": 2.0, "eval/loss": 2.0, "eval/bpb": bpb})
+        for step, tokens, bpb in ends
+    ]
+    (axes,) = curves_figure(replace(content, curves={held: records})).axes
+    stars = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if line.get_marker() == "*"]
+    assert stars == [(2000, 1.8), (4000, 1.5)]
+
+
+def test_shapes_are_drawn_at_the_budget_that_most_of_them_share(rich: ReportContent) -> None:
+    left, right = shape_figure(rich).axes
+    assert left.get_title() == "2M tokens"
+    (dots,) = [line for line in left.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    assert list(dots.get_xdata()) == [16, 32, 48, 64]
+    assert len([line for line in right.lines if line.get_marker() == "o"]) == 12

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tinyscale.report.captions import CAPTIONS
 from tinyscale.report.content import ReportContent
 from tinyscale.report.page import percent, render, write_report
 from tinyscale.results.store import StudyStore
@@ -100,7 +101,20 @@ def test_tells_the_law_the_forecast_and_what_stayed_out(page: Page, content: Rep
         assert told in page.text
 
 
-def test_hostile_text_is_shown_and_not_run(content: ReportContent) -> None:
+def hostile_analysis(analysis: Analysis, bad: str) -> Analysis:
+    first, *others = analysis.vocabulary.budgets
+    return replace(
+        analysis,
+        counting=[replace(counted, warnings=(bad,) * i) for i, counted in enumerate(analysis.counting)],
+        counting_refused=bad,
+        isoflops_refused=bad,
+        shape=replace(analysis.shape, said=bad),
+        vocabulary=replace(analysis.vocabulary, budgets=(replace(first, edge=bad), *others), warnings=(bad,)),
+        isoflops=replace(analysis.isoflops, levels=[replace(level, refused=bad) for level in analysis.isoflops.levels]),
+    )
+
+
+def test_hostile_text_is_shown_and_not_run(content: ReportContent, rich: ReportContent) -> None:
     bad = "<script>alert(1)</script><img src=http://example.com/x onerror=alert(1)>"
     failed = {key: replace(result, message=bad) for key, result in content.results.items()}
     law = replace(content.law, excluded={"x": bad}, warnings=(bad,)) if content.law else None
@@ -109,14 +123,17 @@ def test_hostile_text_is_shown_and_not_run(content: ReportContent) -> None:
         study=replace(content.study, name=bad, question=bad),
         results=failed,
         law=law,
+        analysis=hostile_analysis(rich.analysis, bad),
+        forecasts=[replace(locked, predicted=None, withheld=(f"not yet {bad}",)) for locked in content.forecasts],
         stories=((bad, bad),),
         stories_from=bad,
         commands=(bad,),
     )
-    page = Page(render(hostile, {}))
-    assert not page.tags.keys() & {"script", "img"}
-    assert page.loads == []
-    assert page.text.count("alert(1)") >= 10
+    page = Page(render(hostile, dict.fromkeys(CAPTIONS, PNG)))
+    assert not page.tags.keys() & {"script"}
+    assert page.tags["img"] == len(CAPTIONS)
+    assert all(load.startswith("data:image/png;base64,") for load in page.loads)
+    assert page.text.count("alert(1)") >= 17
 
 
 def test_says_why_there_is_no_law(without_law: ReportContent, tmp_path: Path) -> None:
@@ -166,10 +183,13 @@ def test_a_hold_out_that_diverged_has_no_error(content: ReportContent) -> None:
 def test_the_page_tells_what_stands_beside_the_law_and_what_it_cannot_say(rich: ReportContent) -> None:
     told = Page(render(rich, dict.fromkeys(("exponents", "shape", "isoflop", "vocabulary_optimum"), PNG)))
     assert "shape explains nothing that N does not" in told.text
-    assert "embeddings left out withheld" in told.text
+    assert "embeddings left out alpha is not pinned down. withheld withheld withheld" in told.text
     assert "0.3777" not in told.text, "an exponent that is withheld"
     assert "The minima give a = 0.5100" in told.text
-    assert "best V = 700" in told.text
+    assert "1.00e+11 700 630 to 770 30k 27k to 33k" in told.text
+    assert "the best V lies at the end of what was searched at the end searched" in told.text
+    assert "2,048" not in told.text, "a place where the search ended"
+    assert "1.00e+12 FLOP refused: 2 sizes, and a parabola needs 5" in told.text
     assert "What this study cannot say" not in told.text
     silent = replace(rich, analysis=Analysis(shape_refused="all trials have 2 layers: <b>add</b> another depth"))
     said = Page(render(silent, {})).text
@@ -181,7 +201,7 @@ def test_a_withheld_forecast_shows_reason_and_outcome_and_no_number(content: Rep
     assert "1.234" in Page(render(replace(content, forecasts=[first]), {})).text
     withheld = [replace(first, predicted=None, withheld=("Not yet a power law.",))]
     text = Page(render(replace(content, forecasts=withheld), {})).text
-    assert "withheld Not yet a power law." in text
+    assert "for these reasons, which the law gave when they were locked: Not yet a power law." in text
     assert "withheld forecasts of 1 hold-out points" in text
     assert "1.234" not in text
 
@@ -194,3 +214,10 @@ def test_a_trunk_shows_each_of_its_points(content: ReportContent) -> None:
     text = Page(render(replace(content, results={**content.results, trial.id: several}), {})).text
     assert "123k" in text
     assert "1.987" in text
+
+
+def test_a_floor_that_is_known_and_missed_is_said(content: ReportContent) -> None:
+    missed = "The law misses a floor that is known."
+    assert content.law.intervals["E"].low < content.entropy_bpb < content.law.intervals["E"].high
+    assert missed not in Page(render(content, {})).text
+    assert missed in Page(render(replace(content, entropy_bpb=0.1), {})).text

@@ -13,6 +13,7 @@ from tinyscale.spec import Record
 
 WINDOWS = 60
 """Log-spaced windows in which the training loss is averaged."""
+ENDED_BADLY = ("diverged", "failed")
 LINE_STYLES = ("-", "--", ":", "-.")
 """One a vocabulary."""
 
@@ -39,20 +40,20 @@ def curves_figure(content: ReportContent) -> Figure | None:
         records, vocab_size = content.curves[trial.id], trial.model.vocab_size
         colour = widths[trial.model.hidden_size]
         style = LINE_STYLES[vocabularies.index(vocab_size) % len(LINE_STYLES)]
-        for piece in branches(records):
-            tokens, losses = smooth(*_series(piece, "train/loss", rates[vocab_size]))
-            axes.plot(tokens, losses, color=colour, linestyle=style, linewidth=1.1, alpha=0.75)
-            starts += losses[:1].tolist()
-        at, evaluated = _series(records, "eval/bpb", 1.0)
-        axes.plot(at, evaluated, "o", ms=3.5, color=colour)
         status = content.results[trial.id].status if trial.id in content.results else "running"
-        ends = (at, evaluated) if len(at) else (tokens, losses)
-        if status in ("diverged", "failed") and len(tokens):
-            axes.plot(tokens[-1], losses[-1], "X", ms=9, mfc=HELD, mec="white", label=status, zorder=5)
-        elif trial.holdout and len(ends[0]):
-            axes.plot(ends[0][-1], ends[1][-1], "*", ms=13, mfc=HELD, mec="white", linestyle="none", label="hold-out",
+        for piece in branches(records):
+            tokens, losses = smooth(*_series(piece, "train/loss", rates[vocab_size]), share=_share(piece, records))
+            axes.plot(tokens, losses, color=colour, linestyle=style, linewidth=1.1, alpha=0.75)
+            at, evaluated = _series(piece, "eval/bpb", 1.0)
+            axes.plot(at, evaluated, "o", ms=3.5, color=colour)
+            if trial.holdout and len(at) and status not in ENDED_BADLY:
+                axes.plot(at[-1], evaluated[-1], "*", ms=13, mfc=HELD, mec="white", linestyle="none", label="hold-out",
+                          zorder=5)  # fmt: skip
+            starts += losses[:1].tolist()
+            measured += evaluated.tolist()
+        if status in ENDED_BADLY and len(tokens):
+            axes.plot(tokens[-1], losses[-1], "X", ms=9, mfc=HELD, mec="white", linestyle="none", label=status,
                       zorder=5)  # fmt: skip
-        measured += evaluated.tolist()
     for width, colour in widths.items():
         axes.plot([], [], color=colour, label=f"hidden size {width}")
     if len(vocabularies) > 1:
@@ -85,15 +86,25 @@ def branches(records: Sequence[Record]) -> list[Sequence[Record]]:
     return [records[begin:end] for begin, end in pairwise([0, *backs, len(records)])]
 
 
-def smooth(tokens: NDArray[np.float64], losses: NDArray[np.float64]) -> Series:
-    """Means of a curve in :data:`WINDOWS` log-spaced windows, those without a measurement left out."""
+def _share(piece: Sequence[Record], records: Sequence[Record]) -> float:
+    """Of the decades of tokens that the whole trial spans."""
+    span, whole = (max(r.tokens for r in part) / max(min(r.tokens for r in part), 1) for part in (piece, records))
+    return float(np.log(span) / np.log(whole)) if whole > 1 else 1.0
+
+
+def smooth(tokens: NDArray[np.float64], losses: NDArray[np.float64], *, share: float = 1.0) -> Series:
+    """Means of a curve in :data:`WINDOWS` log-spaced windows, those without a measurement left out.
+
+    :param share: of the windows that the curve gets, as a part of a longer one.
+    """
     if len(tokens) == 0:
         return tokens, losses
-    edges = np.geomspace(tokens[0], tokens[-1] * (1 + 1e-9), WINDOWS + 1)
-    window = np.clip(np.searchsorted(edges, tokens, side="right") - 1, 0, WINDOWS - 1)
-    filled = np.bincount(window, minlength=WINDOWS)
+    windows = max(round(WINDOWS * share), 2)
+    edges = np.geomspace(tokens[0], tokens[-1] * (1 + 1e-9), windows + 1)
+    window = np.clip(np.searchsorted(edges, tokens, side="right") - 1, 0, windows - 1)
+    filled = np.bincount(window, minlength=windows)
     kept = filled > 0
-    mean_of = [np.bincount(window, values, WINDOWS)[kept] / filled[kept] for values in (tokens, losses)]
+    mean_of = [np.bincount(window, values, windows)[kept] / filled[kept] for values in (tokens, losses)]
     return mean_of[0], mean_of[1]
 
 

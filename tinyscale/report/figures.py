@@ -11,19 +11,20 @@ from numpy.typing import NDArray
 from tinyscale.laws.form import predict
 from tinyscale.laws.frontier import draw_frontiers, frontier
 from tinyscale.laws.select import fitted_points, loss_of, params_of
-from tinyscale.laws.vocabulary_form import predict_bpb, terms_of
 from tinyscale.report.content import ReportContent, forecast_rows
 from tinyscale.report.curves import curves_figure
 from tinyscale.report.exponents import exponents_figure
+from tinyscale.report.holdouts import foretold, held_out
 from tinyscale.report.isoflop import isoflop_figure
+from tinyscale.report.optimum import vocabulary_optimum_figure
 from tinyscale.report.published import published_figure
 from tinyscale.report.rates import regret_figure
+from tinyscale.report.residuals import residuals_figure
 from tinyscale.report.shape import shape_figure
 from tinyscale.report.style import (
     FLOOR,
     FORECAST,
     GREY,
-    HELD,
     INK,
     count_axis,
     legend_beside,
@@ -34,10 +35,11 @@ from tinyscale.report.style import (
     png,
     power_axis,
     size_colours,
+    stars,
     styled,
 )
-from tinyscale.report.vocabulary import vocabulary_figure, vocabulary_optimum_figure
-from tinyscale.spec import LawFit, Point, VocabularyLaw, short_count
+from tinyscale.report.vocabulary import vocabulary_figure
+from tinyscale.spec import LawFit, short_count
 
 Floats = NDArray[np.float64]
 
@@ -53,17 +55,20 @@ def draw_figures(content: ReportContent) -> dict[str, bytes]:
 
 
 def law_figure(content: ReportContent) -> Figure | None:
-    """Loss against tokens, a colour a model size, with the fitted lines and their 95 % band."""
+    """Loss against tokens, a colour a model size, with the fitted lines and their 95 % band.
+
+    The lines go on to the hold-outs only where the law may forecast them.
+    """
     law = content.law
     if law is None:
         return None
-    seen, held = fitted_points(law, content.points), _held_out(law, content)
-    rows = forecast_rows(content.forecasts, content.results)
-    colours = size_colours([params_of(p, law.params) for p in (*seen, *held)] + [row.forecast.params for row in rows])
+    seen, drawn = fitted_points(law, content.points), foretold(content, law)
+    locked = [row.forecast for row in forecast_rows(content.forecasts, content.results) if row.forecast.predicted]
+    colours = size_colours([params_of(p, law.params) for p in (*seen, *drawn)] + [told.params for told in locked])
     figure, (axes,) = panels()
-    all_tokens = [point.tokens for point in (*seen, *held)] + [row.forecast.tokens for row in rows]
+    all_tokens = [point.tokens for point in (*seen, *drawn)] + [told.tokens for told in locked]
     tokens = np.geomspace(min(all_tokens) / 1.3, max(all_tokens) * 1.3, 80)
-    shapes = {params_of(point, law.params): f"d{point.hidden_size}, L{point.num_layers}" for point in (*seen, *held)}
+    shapes = {params_of(point, law.params): f"d{point.hidden_size}, L{point.num_layers}" for point in (*seen, *drawn)}
     for size, colour in colours.items():
         line, low, high = _law_band(law, np.full_like(tokens, size), tokens)
         shape = f" ({shapes[size]})" if size in shapes else ""
@@ -72,78 +77,43 @@ def law_figure(content: ReportContent) -> Figure | None:
     for point in seen:
         colour = colours[params_of(point, law.params)]
         axes.plot(point.tokens, loss_of(point, law.unit), "o", ms=6, mfc=colour, mec="white", mew=0.8)
-    for row in rows:
-        if (span := row.forecast.predicted) is None:
-            continue
-        away = [[max(span.value - span.low, 0)], [max(span.high - span.value, 0)]]
-        axes.errorbar(row.forecast.tokens, span.value, yerr=away, fmt="D", ms=8, mfc="none", mec=FORECAST, mew=1.6,
-                      ecolor=FORECAST, capsize=4, label="forecast, locked", zorder=4)  # fmt: skip
-    _stars(axes, [(point.tokens, loss_of(point, law.unit)) for point in held])
+    for told in locked:
+        if span := told.predicted:
+            away = [[max(span.value - span.low, 0)], [max(span.high - span.value, 0)]]
+            axes.errorbar(told.tokens, span.value, yerr=away, fmt="D", ms=8, mfc="none", mec=FORECAST, mew=1.6,
+                          ecolor=FORECAST, capsize=4, label="forecast, locked", zorder=4)  # fmt: skip
+    held = held_out(content, law)
+    stars(axes, [(point.tokens, loss_of(point, law.unit)) for point in held])
     _floors(axes, law, content.entropy_bpb)
-    axes.set_xlim(tokens[0], tokens[-1])
+    axes.set_xlim(tokens[0], max(tokens[-1], *(1.3 * point.tokens for point in held), 0))
     count_axis(axes, "x", "training tokens D")
     loss_axis(axes, loss_label(law.unit))
     legend_beside(figure, axes, title=f"parameters N ({law.params.replace('_', '-')})")
     return figure
 
 
-def residuals_figure(content: ReportContent) -> Figure | None:
-    """Measured over fitted loss, against N, D and V: a trend here is what the law does not know.
-
-    Against V it is the law of the vocabulary that is fitted, where there is one.
-    """
-    law, vocabulary = content.law, content.analysis.vocabulary
-    if law is None:
-        return None
-    seen, held = fitted_points(law, content.points), _held_out(law, content)
-    colours = size_colours(params_of(point, law.params) for point in (*seen, *held))
-    figure, all_axes = panels(3 if vocabulary else 2, height=3.9)
-    for axes, name in zip(all_axes, ("N", "D"), strict=False):
-        axes.axhline(0, color=GREY, linewidth=1)
-        for point in (*seen, *held):
-            size = params_of(point, law.params)
-            x = size if name == "N" else point.tokens
-            off = 100 * (loss_of(point, law.unit) / float(_predicted(law, size, point.tokens)) - 1)
-            if point.holdout:
-                _stars(axes, [(x, off)])
-            else:
-                axes.plot(x, off, "o", ms=6, mfc=colours[size], mec="white", mew=0.8)
-        count_axis(axes, "x", "parameters N" if name == "N" else "training tokens D")
-    all_axes[0].set_ylabel("measured over law, %")
-    if vocabulary:
-        _vocabulary_residuals(all_axes[2], vocabulary, content)
-    return figure
-
-
-def _vocabulary_residuals(axes: Axes, law: VocabularyLaw, content: ReportContent) -> None:
-    points = [point for point in content.points if point.trial_id in law.trial_ids]
-    colours = size_colours(point.hidden_size for point in points)
-    axes.axhline(0, color=GREY, linewidth=1)
-    for point in points:
-        embedded = point.vocab_size * point.hidden_size
-        theta = np.array([terms_of(law)])
-        expected = float(predict_bpb(theta, point.params_non_embedding, embedded, point.text_bytes)[0, 0])
-        off = 100 * (point.bpb / expected - 1)
-        axes.plot(point.vocab_size, off, "o", ms=6, mfc=colours[point.hidden_size], mec="white", mew=0.8)
-    count_axis(axes, "x", "vocabulary V (its own law)")
-
-
 def frontier_figure(content: ReportContent) -> Figure | None:
-    """Left: loss against compute with the compute-optimal frontier. Right: the model size it asks for."""
+    """Left: loss against compute with the compute-optimal frontier. Right: the model size it asks for.
+
+    A law that may not forecast is drawn no further than its points. Where the exponents are withheld, so is the line of
+    the best size, whose slope is one of them: the band shows how far it may lie.
+    """
     law = content.law
     if law is None:
         return None
-    seen, held = fitted_points(law, content.points), _held_out(law, content)
+    seen, held = fitted_points(law, content.points), held_out(content, law)
     colours = size_colours(params_of(point, law.params) for point in (*seen, *held))
     compute = {id(point): 6.0 * params_of(point, law.params) * point.tokens for point in (*seen, *held)}
-    C = np.geomspace(min(compute.values()) / 1.5, max(compute.values()) * 3, 80)
+    known = [compute[id(point)] for point in (*seen, *foretold(content, law))]
+    C = np.geomspace(min(known) / 1.5, max(known) * (3 if law.forecast_holds else 1), 80)
     best, draws = frontier(law), draw_frontiers(law)
     figure, (left, right) = panels(2, height=4.4)
     for axes, line, lines in (
         (left, best.loss(C), [each.loss(C) for each in draws]),
         (right, best.params(C), [each.params(C) for each in draws]),
     ):
-        axes.plot(C, line, color=INK, label="frontier, 95 % band")
+        if axes is left or law.exponents_hold:
+            axes.plot(C, line, color=INK, label="frontier, 95 % band")
         low, high = np.quantile(np.stack(lines), (0.025, 0.975), axis=0)
         axes.fill_between(C, low, high, color=GREY, alpha=0.25, linewidth=0)
         power_axis(axes, "training compute C = 6 N D, FLOP")
@@ -151,8 +121,8 @@ def frontier_figure(content: ReportContent) -> Figure | None:
         style: dict[str, Any] = {"ms": 6, "mfc": colours[params_of(point, law.params)], "mec": "white", "mew": 0.8}
         left.plot(compute[id(point)], loss_of(point, law.unit), "o", **style)
         right.plot(compute[id(point)], params_of(point, law.params), "o", **style)
-    _stars(left, [(compute[id(point)], loss_of(point, law.unit)) for point in held])
-    _stars(right, [(compute[id(point)], params_of(point, law.params)) for point in held])
+    stars(left, [(compute[id(point)], loss_of(point, law.unit)) for point in held])
+    stars(right, [(compute[id(point)], params_of(point, law.params)) for point in held])
     _floors(left, law, content.entropy_bpb)
     loss_axis(left, loss_label(law.unit))
     sizes = [params_of(point, law.params) for point in (*seen, *held)]
@@ -160,7 +130,7 @@ def frontier_figure(content: ReportContent) -> Figure | None:
     count_axis(right, "y", "parameters N")
     left.set_title("least loss that C reaches")
     right.set_title("model size that reaches it")
-    legend_once(left)
+    legend_once(left, loc="upper right")
     return figure
 
 
@@ -180,26 +150,11 @@ FIGURES: Mapping[str, Callable[[ReportContent], Figure | None]] = {
 """In the order of the report."""
 
 
-def _held_out(law: LawFit, content: ReportContent) -> list[Point]:
-    return [point for point in content.points if point.holdout and point.vocab_size == law.vocab_size]
-
-
-def _predicted(law: LawFit, N: float, D: float) -> Floats:
-    return predict(law.E, law.A, law.B, law.alpha, law.beta, N=N, D=D)
-
-
 def _law_band(law: LawFit, N: Floats, D: Floats) -> tuple[Floats, Floats, Floats]:
     """The law with the 2.5 % and 97.5 % quantiles of its bootstrap draws, each of N's shape."""
     drawn = predict(*np.array(law.draws).T[:, :, None], N=N, D=D)
     low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
     return predict(law.E, law.A, law.B, law.alpha, law.beta, N=N, D=D), low, high
-
-
-def _stars(axes: Axes, places: list[tuple[float, float]]) -> None:
-    for x, y in places:
-        axes.plot(
-            x, y, "*", ms=14, mfc=HELD, mec="white", mew=0.8, linestyle="none", label="hold-out, measured", zorder=5
-        )
 
 
 def _floors(axes: Axes, law: LawFit, entropy_bpb: float | None) -> None:

@@ -2,13 +2,14 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from tinyscale.report.content import ReportContent
-from tinyscale.report.style import GREY, HELD, legend_beside, panels, size_colours
-from tinyscale.spec import short_count
+from tinyscale.report.style import GREY, HELD, INK, legend_beside, panels, size_colours
+from tinyscale.report.tables import cell_name
 
 STYLES = ("-", "--", ":", "-.")
+"""One a token budget."""
 
 
 def regret_figure(content: ReportContent) -> Figure | None:
@@ -18,23 +19,20 @@ def regret_figure(content: ReportContent) -> Figure | None:
         return None
     colours = size_colours(cell.hidden_size for cell in cells)
     budgets = sorted({cell.tokens for cell in cells})
-    figure, (axes,) = panels(height=4.2)
+    figure, (axes,) = panels(height=max(4.2, 1.5 + 0.23 * len(cells)))
     axes.axhline(0, color=GREY, linewidth=1)
     for cell in cells:
-        regrets = 100 * np.array(cell.regrets)
-        label = f"d{cell.hidden_size}, L{cell.num_layers}, V{cell.vocab_size}, {short_count(cell.tokens)} tokens"
         style = STYLES[budgets.index(cell.tokens) % len(STYLES)]
-        axes.plot(
-            cell.rates, regrets, "o", linestyle=style, color=colours[cell.hidden_size], ms=6, mec="white", label=label
-        )
-        if cell.at_edge:
-            axes.plot(
-                cell.best, 0, "o", ms=13, mfc="none", mec=HELD, mew=1.8, linestyle="none", label="best at the edge"
-            )
+        axes.plot(cell.rates, 100 * np.array(cell.regrets), "o", linestyle=style, color=colours[cell.hidden_size],
+                  ms=6, mec="white", label=cell_name(cell))  # fmt: skip
+    for label, colour, at_edge in (("best tried", INK, False), ("best at the edge of those tried", HELD, True)):
+        places = [cell.best for cell in cells if cell.at_edge == at_edge]
+        if places:
+            axes.plot(places, np.zeros(len(places)), "o", ms=13, mfc="none", mec=colour, mew=1.8, label=label)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xticks(sorted({rate for cell in cells for rate in cell.rates}))
     axes.set_xlabel("peak learning rate")
     axes.set_ylabel("regret: loss over the best, %")
     legend_beside(figure, axes)

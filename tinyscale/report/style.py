@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import colormaps, rc_context
@@ -66,16 +66,30 @@ def size_colours(sizes: Iterable[int]) -> dict[int, Any]:
     return {size: colormaps["viridis"](shade) for size, shade in zip(ordered, shades, strict=True)}
 
 
-def count_axis(axes: Axes, which: str, label: str) -> None:
-    """A log axis of parameters, tokens or vocabulary: 50k, 1M, ..."""
+def count_axis(axes: Axes, which: str, label: str, *, narrow: bool = False) -> None:
+    """A log axis of parameters or tokens: 50k, 1M, ... A narrow panel has room for half as many."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
-    decades = np.log10(high / low)
+    decades = np.log10(high / low) * (2 if narrow else 1)
     axis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if decades < 2.5 else (1, 3) if decades < 4 else (1,)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: short_count(round(value))))
     axis.set_label_text(label)
+
+
+def plain_axis(axes: Axes, places: Iterable[float], label: str) -> None:
+    """A log x axis with ticks at given places, as they are: 0.003, 512, ..."""
+    ticks = sorted(set(places))
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(ticks, [f"{tick:,.4g}" if tick < 1000 else f"{tick:,.0f}" for tick in ticks])
+    axes.set_xlabel(label)
+
+
+def vocabulary_axis(axes: Axes, sizes: Iterable[int]) -> None:
+    """A log x axis with the study's vocabularies."""
+    plain_axis(axes, sizes, "vocabulary size V, tokens")
 
 
 def power_axis(axes: Axes, label: str) -> None:
@@ -99,12 +113,19 @@ def loss_label(unit: str) -> str:
     return "validation loss, bits per byte" if unit == "bpb" else "validation loss, nats per token"
 
 
-def legend_once(axes: Axes) -> None:
+def legend_once(axes: Axes, *, loc: Literal["best", "upper right"] = "best") -> None:
     """The legend within the picture, each label once."""
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    if unique:
-        axes.legend(unique.values(), unique.keys(), loc="best")
+    axes.legend(unique.values(), unique.keys(), loc=loc)
+
+
+def stars(axes: Axes, places: Iterable[tuple[float, float]]) -> None:
+    """Measured hold-outs."""
+    for x, y in places:
+        axes.plot(
+            x, y, "*", ms=14, mfc=HELD, mec="white", mew=0.8, linestyle="none", label="hold-out, measured", zorder=5
+        )
 
 
 def legend_beside(figure: Figure, axes: Axes, *, title: str = "") -> None:
