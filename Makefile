@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: study test install lint format quick clean
+.PHONY: study test install lint format quick wheel clean
 
 study: install
 	$(BIN)/tinyscale launch studies/quickstart.yaml
@@ -32,6 +32,11 @@ format: install
 
 quick: install
 	$(BIN)/pytest -m 'not slow'
+
+# What cluster.yaml copies to the machines.
+wheel: install
+	rm -rf dist build
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,23 +1,27 @@
 """Ray's beginning and end: this machine's own for one run, or a cluster that somebody keeps."""
 
-import importlib.util
 import logging
 import os
-import shutil
 import signal
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tinyscale.cluster.code import packages_to_send
 from tinyscale.cluster.events import PreflightError
+from tinyscale.cluster.folders import own_folder
+from tinyscale.data import default_cache
 from tinyscale.spec.study import Resources
 
 OBJECT_STORE_BYTES = 128 * 2**20
 """Trials pass metrics through Ray and no tensors: its default of 30 % of the memory would be theirs for nothing."""
 KNOCK_S = 10.0
+TOKEN_HINT = (
+    "If the cluster asks for a token: set RAY_AUTH_MODE=token here, and have the cluster's token in ~/.ray/auth_token "
+    "or in the file that RAY_AUTH_TOKEN_PATH names"
+)
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # the user's to switch on
@@ -69,21 +73,19 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[None]:
 def _own_ray(settings: Mapping[str, Any]) -> Iterator[None]:
     import ray
 
-    # A short path, for Ray makes UNIX sockets below it, and a socket's path ends at 107 characters.
-    folder = tempfile.mkdtemp(prefix="tinyscale-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))
-    try:
-        ray.init(
-            address="local",  # whatever RAY_ADDRESS says
-            num_cpus=usable_cpus(),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=folder,
-            **settings,
-        )
-        yield
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+    with own_folder("ray") as folder:
+        try:
+            ray.init(
+                address="local",  # whatever RAY_ADDRESS says
+                num_cpus=usable_cpus(),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=folder,
+                **settings,
+            )
+            yield
+        finally:
+            ray.shutdown()
 
 
 @contextmanager
@@ -93,11 +95,12 @@ def _connection(address: str, settings: dict[str, Any]) -> Iterator[None]:
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS", address)
     _knock(address)
-    settings["runtime_env"]["py_modules"] = _our_packages()
+    settings["runtime_env"]["py_modules"] = packages_to_send(default_cache())
     try:
         ray.init(address=address, **settings)
-    except (ConnectionError, ValueError) as error:  # ValueError: ray:// without the packages of ray[client]
-        raise PreflightError(f"no connection to a Ray cluster at {address!r}: {error}") from error
+    # ValueError: ray:// without the packages of ray[client]; RuntimeError: another version of Ray or Python there.
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
+        raise PreflightError(f"no connection to a Ray cluster at {address!r}: {error}\n{TOKEN_HINT}") from error
     try:
         yield
     finally:
@@ -125,13 +128,6 @@ def usable_cpus() -> int:
     except OSError:  # no cgroup, or version 1
         return cores
     return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
-
-
-def _our_packages() -> list[str]:
-    """Folders of our packages, for machines that have the dependencies and not us."""
-    specs = (importlib.util.find_spec(name) for name in ("tinyscale", "tinyscale_kernels"))
-    folders = [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
-    return [folder for folder in folders if Path(folder).is_dir()]
 
 
 @contextmanager
