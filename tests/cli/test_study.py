@@ -170,7 +170,7 @@ def test_an_added_size_runs_only_its_trials(home: Path, launched: str) -> None:
 
 
 def test_the_readme_shows_every_job_there_is(said: dict[str, str]) -> None:
-    assert list(said) == ["plan", "launch", "status", "fit", "report", "generate"]
+    assert list(said) == ["plan", "launch", "status", "fit", "report", "track", "generate"]
     assert "to run: 10 of 10 trials" in said["plan"]
     assert "10 done" in said["status"]
     assert "9 points" in said["fit"]

@@ -116,7 +116,7 @@ def test_ctrl_c_reaches_the_whole_group_and_only_the_driver_heeds_it(launch, sto
     driver = launch(store, make_jobs(store, range(2), steps=5_000))
     driver.until("TrialReported")
     processes = driver.descendants()
-    ray_folders = set(re.findall(r"/tmp/tinyscale-\w+", " ".join(a for p in processes for a in p.cmdline())))
+    ray_folders = set(re.findall(r"/tmp/tinyscale-[\w-]+", " ".join(a for p in processes for a in p.cmdline())))
     assert len(ray_folders) == 1
     os.killpg(driver.process.pid, signal.SIGINT)
     out, _ = driver.process.communicate()

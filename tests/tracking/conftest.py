@@ -1,5 +1,12 @@
+import os
 import shutil
-from collections.abc import Callable
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,7 +16,7 @@ from tinyscale.spec import ModelConfig, Point, Record, Study, TrainConfig, Trial
 from tinyscale.tracking import Projector
 
 
-def make_trial(hidden_size: int = 16, **train: int) -> Trial:
+def make_trial(hidden_size: int = 16, **train: object) -> Trial:
     model = ModelConfig(
         preset="llama",
         vocab_size=512,
@@ -98,7 +105,9 @@ class Lab:
         return self.storage / "study" / "tracking.json"
 
     def projector(self, **changes: object) -> Projector:
-        return Projector(replace(self.study, **changes), self.storage, self.cursor, warn=self.said.append)  # type: ignore[arg-type]
+        """A driver; ``rebuild`` and ``origins`` are its own, other changes the study's."""
+        own = {name: changes.pop(name) for name in ("rebuild", "origins") if name in changes}
+        return Projector(replace(self.study, **changes), self.storage, self.cursor, warn=self.said.append, **own)  # type: ignore[arg-type]
 
     def client(self):
         from mlflow.tracking import MlflowClient
@@ -148,3 +157,69 @@ def make_lab(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def lab(make_lab: Callable[..., Lab]) -> Lab:
     return make_lab()
+
+
+@dataclass
+class Server:
+    """A real ``mlflow server`` on one store, which can be killed and started again."""
+
+    folder: Path
+    store: str
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self.port)]
+        command += ["--backend-store-uri", self.store]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self.folder, env=environment, start_new_session=True
+            )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=1).close()
+            except OSError:
+                assert self.process.poll() is None, (self.folder / "server.log").read_text()
+                time.sleep(0.1)
+            else:
+                return
+        raise TimeoutError("mlflow server didn't come up in two minutes")
+
+    def kill(self) -> None:
+        """SIGKILL to the server and its helper processes."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def start_server(tmp_path: Path, free_port: int) -> Iterator[Callable[[str], Server]]:
+    servers: list[Server] = []
+
+    def start(store: str) -> Server:
+        folder = tmp_path / "server"
+        folder.mkdir()
+        servers.append(Server(folder, store, free_port))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def server(start_server: Callable[[str], Server], tmp_path: Path, empty_store: Path) -> Server:
+    shutil.copy(empty_store, tmp_path / "served.db")
+    return start_server(f"sqlite:///{tmp_path / 'served.db'}")

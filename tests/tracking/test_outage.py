@@ -1,17 +1,9 @@
 """MLflow away, from the start or in the middle: the study hears of it once, and nothing is lost or sent twice."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,20 +15,10 @@ from tinyscale.tracking.runs import Runs
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # in MLflow
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def away(scheme: str = "http") -> Tracking:
-    return Tracking(uri=f"{scheme}://me:secret@127.0.0.1:{free_port()}")
-
-
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
-def test_a_store_that_was_never_there_raises_nothing(lab: Any, scheme: str) -> None:
+def test_a_store_that_was_never_there_raises_nothing(lab: Any, scheme: str, free_port: int) -> None:
     trial = lab.trial()
-    projector = lab.projector(tracking=away(scheme))
+    projector = lab.projector(tracking=Tracking(uri=f"{scheme}://me:secret@127.0.0.1:{free_port}"))
     assert not projector.down
     assert not projector.connect()
     assert projector.down
@@ -50,6 +32,7 @@ def test_a_store_that_was_never_there_raises_nothing(lab: Any, scheme: str) -> N
     assert projector.sent(trial.id) == 0
     (said,) = lab.said
     assert "can't be written to" in said
+    assert f"or by `tinyscale track study --storage {lab.storage}`" in said
     assert "secret" not in said
     assert not lab.cursor.exists() or "secret" not in lab.cursor.read_text()
 
@@ -76,58 +59,9 @@ def test_pauses_grow_and_mistakes_are_raised() -> None:
         link.attempt(lambda: {}["mistake"])
 
 
-@dataclass
-class Server:
-    """A real ``mlflow server`` on one store, which can be killed and started again."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self.port)]
-        command += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self.folder, env=environment, start_new_session=True
-            )
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=1).close()
-            except OSError:
-                assert self.process.poll() is None, (self.folder / "server.log").read_text()
-                time.sleep(0.1)
-            else:
-                return
-        raise TimeoutError("mlflow server didn't come up in two minutes")
-
-    def kill(self) -> None:
-        """SIGKILL to the server and its helper processes."""
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-
-@pytest.fixture
-def server(tmp_path: Path, empty_store: Path) -> Iterator[Server]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    (folder / "mlflow.db").write_bytes(empty_store.read_bytes())
-    server = Server(folder, free_port())
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
-
-
 @pytest.mark.slow
 def test_server_killed_in_the_middle(
-    make_lab: Callable[..., Any], server: Server, monkeypatch: pytest.MonkeyPatch
+    make_lab: Callable[..., Any], server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = make_lab()
     lab.study = type(lab.study)(name="study", space=(), tracking=Tracking(uri=f"http://127.0.0.1:{server.port}"))

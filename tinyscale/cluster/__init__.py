@@ -12,6 +12,7 @@ from tinyscale.cluster.events import (
     TrialReported,
     TrialRestarted,
     TrialStarted,
+    TrialWaits,
 )
 from tinyscale.cluster.lock import StudyLock, StudyLockedError
 from tinyscale.cluster.session import ray_session
@@ -29,6 +30,7 @@ __all__ = [
     "TrialReported",
     "TrialRestarted",
     "TrialStarted",
+    "TrialWaits",
     "ray_session",
     "request_stop",
     "run_trials",

@@ -46,7 +46,7 @@ def code_digest() -> str:
 
 @cache
 def _code() -> dict[str, bytes]:
-    """Contents by name, such as ``tinyscale/cli.py``."""
+    """Contents by name, such as ``tinyscale/accounting.py``."""
     code = {}
     for package in PACKAGES:
         spec = importlib.util.find_spec(package)

@@ -38,13 +38,21 @@ class TrialEnded:
 
 
 @dataclass(frozen=True)
+class TrialWaits:
+    """The storage is away or full. The trial's worker tries again until it is not, and counts no failure."""
+
+    trial_id: str
+    message: str
+
+
+@dataclass(frozen=True)
 class TrialRestarted:
-    """A worker died or raised; the trial goes on from its newest checkpoint."""
+    """A worker died, hung, raised or was sent away; the trial goes on from its newest checkpoint."""
 
     trial_id: str
     message: str
     failures: int
-    """Failures so far in this launch."""
+    """Failures so far in this launch; a worker that was sent away is none."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class TrialFailed:
     """First line of the error; the trial's log.txt has the traceback."""
 
 
-Event = TrialStarted | TrialReported | TrialEnded | TrialRestarted | TrialFailed
+Event = TrialStarted | TrialReported | TrialEnded | TrialWaits | TrialRestarted | TrialFailed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ STDOUT, STDERR = 1, 2
 def enter_folder(job: Job) -> TrialFolder:
     """Begin work on a trial: its ``trial.json`` says so, and what this process says goes to its log."""
     folder = TrialFolder(Path(job.folder))
+    folder.path.mkdir(exist_ok=True)  # and nothing above it: a storage that is away must not be made up
     write_json(folder.job, job)
     redirect_output(folder.log)
     return folder
@@ -23,7 +24,6 @@ def redirect_output(log: Path) -> None:
 
     On the level of file descriptors, so that C++ (NCCL, gloo) and child processes are caught as well.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

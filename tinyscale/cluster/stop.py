@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from tinyscale.cluster.folders import stop_file
+from tinyscale.results.lock import FileLock
 from tinyscale.results.store import StudyStore
 
 LOOK_EVERY_S = 0.2
@@ -14,8 +15,41 @@ StopReason = Literal["interrupted", "budget"]
 
 
 def request_stop(store: StudyStore) -> None:
-    """Ask the study's running trials to checkpoint and end, from any process that sees the study's folder."""
-    stop_file(store).touch()
+    """Ask the study's running trials to checkpoint and end, from any process that sees the study's folder.
+
+    The request names the driver it is for: a launch that is still preparing heeds it, a later one does not.
+    """
+    draft = stop_file(store).with_name(".stop.draft")
+    draft.write_text(_driver(store), encoding="utf-8")
+    draft.replace(stop_file(store))
+
+
+def stop_study(store: StudyStore, wait_s: float) -> bool:
+    """Ask a study's driver to stop, and wait until it is gone. False: there was none.
+
+    :raises TimeoutError: it still runs after ``wait_s`` seconds; the request stands.
+    """
+    lock = FileLock(store.lock)
+    if not lock.held():
+        return False
+    driver = _driver(store)
+    request_stop(store)
+    give_up = time.monotonic() + wait_s
+    while lock.held() and _driver(store) == driver:
+        if time.monotonic() >= give_up:
+            raise TimeoutError(
+                f"{store.path.name} still runs after {wait_s:g} s ({driver}); the request to stop stands. "
+                "A driver that does not come to its end can be killed: the next launch goes on from the checkpoints"
+            )
+        time.sleep(LOOK_EVERY_S)
+    if stop_file(store).exists() and stop_file(store).read_text(encoding="utf-8") == driver:
+        stop_file(store).unlink()
+    return True
+
+
+def _driver(store: StudyStore) -> str:
+    """What the newest driver of the study wrote of itself; empty: there never was one."""
+    return store.lock.read_text(encoding="utf-8") if store.lock.exists() else ""
 
 
 class StopSeen:
@@ -48,7 +82,9 @@ class Halt:
     def __init__(self, store: StudyStore, should_stop: Callable[[], bool], deadline_s: float | None) -> None:
         store.path.mkdir(parents=True, exist_ok=True)
         self._path = stop_file(store)
-        self._path.unlink(missing_ok=True)
+        self._driver = _driver(store)
+        if not self._meant_for_us():
+            self._path.unlink(missing_ok=True)
         self._requested = StopSeen(self._path)
         self._should_stop = should_stop
         self._deadline_s = deadline_s
@@ -66,5 +102,10 @@ class Halt:
         return self.reason is not None
 
     def clear(self) -> None:
-        """Remove the file once every worker is gone."""
-        self._path.unlink(missing_ok=True)
+        """Remove the file once every worker is gone; a request to this driver stands, for the trials to come."""
+        if not self._meant_for_us():
+            self._path.unlink(missing_ok=True)
+
+    def _meant_for_us(self) -> bool:
+        """Whether the file is a request to this very driver."""
+        return bool(self._driver) and self._path.exists() and self._path.read_text(encoding="utf-8") == self._driver

@@ -7,17 +7,15 @@ from pathlib import Path
 
 from tinyscale.cluster.events import Event, Outcome, TrialEnded, TrialReported
 from tinyscale.cluster.session import ray_session
+from tinyscale.cluster.track import finish_trial, note_launch, send_trial, send_trials, study_projector
 from tinyscale.cluster.trials import run_trials
 from tinyscale.data import Prepared, prepare
-from tinyscale.laws.forecast import forecast_error, lock_forecasts, measured_outcome, study_forecasts
+from tinyscale.laws.forecast import lock_forecasts
 from tinyscale.laws.study import StudyLaw, fit_law, fit_study
 from tinyscale.plan.planner import Plan
-from tinyscale.results.journal import read_journal
-from tinyscale.results.points import read_results
 from tinyscale.results.state import finished_ids
 from tinyscale.results.store import StudyStore
 from tinyscale.spec import Job, ResolvedStudy, Trial, TrialResult, read_json, short_count, write_json
-from tinyscale.spec.study import Setting
 from tinyscale.tracking import Projector
 
 PROJECT_EVERY_S = 2.0
@@ -57,7 +55,8 @@ def run_study(
     store = StudyStore(storage / plan.study.name)
     resolved = _resolve(plan, store)
     deadline = time.time() + plan.study.budget.wall_s if plan.study.budget.wall_s else None
-    projector = Projector(plan.study, storage, store.tracking, warn=say, derived=lambda trial: _counts(plan, trial))
+    note_launch(store)
+    projector = study_projector(store, plan.study, say)
     follower = _Follower(plan.trials, store, projector, on_event)
     done = finished_ids(store)
     missing = [trial for trial in plan.trials if trial.id not in done]
@@ -81,7 +80,7 @@ def run_study(
                     break
         _keep_failures(store, plan.trials, outcome.failed)
     say("fitting the law")
-    follower.catch_up()
+    send_trials(projector, store, plan.trials)
     return Launched(
         law=fit_study(store),
         failed=outcome.failed,
@@ -91,33 +90,6 @@ def run_study(
     )
 
 
-def track_study(launched: Launched, store: StudyStore, page: Path) -> None:
-    """Hand the law, the forecasts' errors and the report to MLflow's run of the study."""
-    resolved, results = read_json(ResolvedStudy, store.study), read_results(store)
-    artifacts = [path for path in (store.study, store.plan, store.law, store.analysis, page) if path.exists()]
-    mine = {trial.id: results[trial.id] for trial in resolved.trials if trial.id in results}
-    pictures = sorted(store.figures.glob("*.png"))
-    launched.projector.finish_study(
-        _metrics(launched.law, store, resolved.trials, mine), [*artifacts, *pictures], results=[*mine.values()]
-    )
-    if launched.interrupted or launched.budget_reached or launched.failed:
-        launched.projector.stop()
-
-
-def _metrics(
-    fitted: StudyLaw, store: StudyStore, trials: Sequence[Trial], results: Mapping[str, TrialResult]
-) -> dict[str, float]:
-    """The law's parameters, unless withheld, and the largest error of the forecasts, as metrics of the study's run."""
-    metrics: dict[str, float] = {}
-    if law := fitted.law:
-        stated = ("E", "A", "B", "alpha", "beta") if law.exponents_hold else ()
-        metrics = {f"law/{name}": getattr(law, name) for name in (*stated, "residual_rms")}
-    forecasts = study_forecasts(store.forecasts, trials)
-    found = [forecast_error(locked, measured_outcome(locked, results.get(locked.trial_id))) for locked in forecasts]
-    errors = [error for error in found if error is not None]
-    return metrics | ({"forecast/error": max(errors, key=abs)} if errors else {})
-
-
 def _resolve(plan: Plan, store: StudyStore) -> ResolvedStudy:
     """Write the resolved study; the entropy of a corpus prepared before stays known."""
     entropy = read_json(ResolvedStudy, store.study).entropy_bpb if store.study.exists() else None
@@ -125,12 +97,6 @@ def _resolve(plan: Plan, store: StudyStore) -> ResolvedStudy:
     write_json(store.study, resolved)
     write_json(store.plan, plan.rows())
     return resolved
-
-
-def _counts(plan: Plan, trial: Trial) -> Mapping[str, Setting]:
-    """What the plan counted of a trial, for its MLflow params."""
-    quote = plan.quotes[trial.id]
-    return {name: getattr(quote, name) for name in ("params_total", "params_non_embedding", "flops")}
 
 
 def _job(plan: Plan, trial: Trial, prepared: Prepared, store: StudyStore) -> Job:
@@ -211,26 +177,7 @@ class _Follower:
         match event:
             case TrialReported(trial_id=trial_id):
                 if time.monotonic() - self._projected_s.get(trial_id, 0.0) >= PROJECT_EVERY_S:
-                    self._project(self._trials[trial_id])
+                    send_trial(self._projector, self._store, self._trials[trial_id])
                     self._projected_s[trial_id] = time.monotonic()
             case TrialEnded(trial_id=trial_id, result=result):
-                self._project(self._trials[trial_id])
-                self._projector.finish_trial(self._trials[trial_id], result)
-
-    def catch_up(self) -> None:
-        """Send what is missing of every trial of the study; what MLflow has costs no request."""
-        results = read_results(self._store)
-        self._projector.connect()
-        for trial in self._trials.values():
-            self._project(trial)
-            if trial.id in results:
-                self._projector.finish_trial(trial, results[trial.id])
-
-    def _project(self, trial: Trial) -> None:
-        journal = self._store.trial(trial.id).journal
-        if not journal.exists():
-            return
-        if journal.stat().st_size < self._projector.sent(trial.id):
-            self._projector.forget(trial.id)
-        records, offset = read_journal(journal, self._projector.sent(trial.id))
-        self._projector.project(trial, records, offset)
+                finish_trial(self._projector, self._store, self._trials[trial_id], result)

@@ -29,6 +29,11 @@ class Task:
         """One worker in Ray's terms."""
         return {"CPU": self.cpus, "GPU": self.gpus} if self.gpus else {"CPU": self.cpus}
 
+    @property
+    def trials(self) -> Path:
+        """The study's folder of trials: its driver has made it, so where it is missing, the storage is away."""
+        return StudyStore(Path(self.study_folder)).trials
+
     def stop(self) -> StopSeen:
         """The ``stop`` for the training loop."""
         return StopSeen(stop_file(StudyStore(Path(self.study_folder))))
@@ -55,12 +60,14 @@ class Report:
     done: bool
     record: Record | None = None
     """The newest one, if any came."""
+    waits: str = ""
+    """The storage is away or full: what the trial waits for."""
     error: str = ""
     """The trial cannot succeed: repeating it would repeat this."""
 
     def to_result(self) -> dict[str, Any]:
         """As a Tune result."""
-        result: dict[str, Any] = {"done": self.done, "error": self.error}
+        result: dict[str, Any] = {"done": self.done, "waits": self.waits, "error": self.error}
         return result | {"record": to_json(self.record)} if self.record else result
 
     @classmethod
@@ -70,5 +77,6 @@ class Report:
         return cls(
             done=bool(result.get("done")),
             record=from_json(Record, record) if record else None,
+            waits=str(result.get("waits", "")),
             error=str(result.get("error", "")),
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tinyscale.cluster.capacity import concurrent_trials
 from tinyscale.cluster.events import Event, Outcome
-from tinyscale.cluster.folders import scratch_folder
+from tinyscale.cluster.folders import own_folder, scratch_folder
 from tinyscale.cluster.session import environment, ray_session
 from tinyscale.cluster.stop import Halt
 from tinyscale.cluster.task import Task, trial_id
@@ -53,6 +53,7 @@ def run_trials(
     if not jobs:
         return Outcome()
     here = StudyStore(store.path.absolute())
+    here.trials.mkdir(parents=True, exist_ok=True)  # here alone: to a worker, its absence means a storage that is away
 
     def run_here(on_event: Callable[[Event], None], should_stop: Callable[[], bool]) -> Outcome:
         return _run(here, jobs, study, Halt(here, should_stop, deadline_s), on_event)
@@ -74,8 +75,8 @@ def _run(
     failed: dict[str, str] = {}
     try:
         if not halt():
-            with environment(TUNE_ENVIRONMENT):
-                failed = _tune(store, tasks, study, halt, on_event)
+            with environment(TUNE_ENVIRONMENT), own_folder("tune") as notes:
+                failed = _tune(store, tasks, study, halt, on_event, notes)
     finally:
         halt.clear()
         shutil.rmtree(scratch_folder(store), ignore_errors=True)
@@ -90,19 +91,28 @@ def _run(
 
 
 def _tune(
-    store: StudyStore, tasks: Sequence[Task], study: Study, halt: Halt, on_event: Callable[[Event], None]
+    store: StudyStore,
+    tasks: Sequence[Task],
+    study: Study,
+    halt: Halt,
+    on_event: Callable[[Event], None],
+    notes: str,
 ) -> dict[str, str]:
-    """Hand the tasks to Tune; the failed ones with their messages."""
+    """Hand the tasks to Tune; the failed ones with their messages.
+
+    :param notes: folder for Tune's own, on this machine: Tune does not wait for a storage that is away.
+    """
     import ray
     from ray import tune
 
     from tinyscale.cluster.group import TrialGroup
+    from tinyscale.cluster.hang import HangWatch
     from tinyscale.cluster.watch import HaltStopper, Watcher
     from tinyscale.cluster.worker import TrialWorker
 
     several = study.resources.workers > 1
     at_once = concurrent_trials(study.resources, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-    watcher = Watcher(store, on_event)
+    watcher = Watcher(store, on_event, HangWatch(study.resources.timeout_s))
     tuner = tune.Tuner(
         TrialGroup if several else TrialWorker,
         param_space={"trial": tune.grid_search([task.to_config() for task in tasks])},
@@ -115,7 +125,7 @@ def _tune(
         ),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=str(scratch_folder(store)),
+            storage_path=notes,
             callbacks=[watcher],
             stop=HaltStopper(halt),
             failure_config=tune.FailureConfig(max_failures=study.resources.max_failures),

@@ -7,7 +7,16 @@ from typing import Any
 from ray import cloudpickle
 from ray.tune import Callback, Stopper
 
-from tinyscale.cluster.events import Event, TrialEnded, TrialFailed, TrialReported, TrialRestarted, TrialStarted
+from tinyscale.cluster.events import (
+    Event,
+    TrialEnded,
+    TrialFailed,
+    TrialReported,
+    TrialRestarted,
+    TrialStarted,
+    TrialWaits,
+)
+from tinyscale.cluster.hang import HangWatch
 from tinyscale.cluster.stop import Halt
 from tinyscale.cluster.task import Report, trial_id
 from tinyscale.cluster.words import plain_words
@@ -18,9 +27,10 @@ from tinyscale.results.store import StudyStore
 class Watcher(Callback):  # type: ignore[misc]  # ray is not typed
     """Tells the caller what happens, on the driver's thread, and keeps what failed."""
 
-    def __init__(self, store: StudyStore, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, store: StudyStore, on_event: Callable[[Event], None], hang: HangWatch) -> None:
         self._store = store
         self._tell = on_event
+        self._hang = hang
         self.failed: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -29,15 +39,23 @@ class Watcher(Callback):  # type: ignore[misc]  # ray is not typed
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has the trial."""
+        self._hang.started(trial_id(trial.config))
         self._tell(TrialStarted(trial_id(trial.config)))
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Tune has looked for news, some ten times a second."""
+        self._hang.look(trials)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Half a second of records, the newest of them."""
-        record = Report.from_result(result).record
-        if record is not None:
-            self._tell(TrialReported(trial_id(trial.config), record, str(result["hostname"]), int(result["pid"])))
+        name, report = trial_id(trial.config), Report.from_result(result)
+        self._hang.reported(name, report)
+        if report.record is not None:
+            self._tell(TrialReported(name, report.record, str(result["hostname"]), int(result["pid"])))
+        if report.waits:
+            self._tell(TrialWaits(name, report.waits))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The worker is through with the trial: it has a result, cannot succeed, or was stopped."""
@@ -49,12 +67,15 @@ class Watcher(Callback):  # type: ignore[misc]  # ray is not typed
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tune will start the trial again."""
-        message = plain_words(_error(trial))
-        self._tell(TrialRestarted(trial_id(trial.config), message, trial.num_failures))
+        self._tell(TrialRestarted(trial_id(trial.config), self._message(trial), trial.num_failures))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tune has given up."""
-        self._fail(trial_id(trial.config), plain_words(_error(trial)))
+        self._fail(trial_id(trial.config), self._message(trial))
+
+    def _message(self, trial: Any) -> str:
+        """What ended the trial's worker."""
+        return self._hang.words(trial_id(trial.config)) or plain_words(_error(trial))
 
     def _fail(self, name: str, message: str) -> None:
         self.failed[name] = message

@@ -11,10 +11,15 @@ def plain_words(error: BaseException | None) -> str:
     """What ended a worker: the trial's own exception, or the death of its process."""
     from ray.exceptions import RayActorError, RayTaskError
 
+    from tinyscale.cluster.preemption import preempted
+
     if error is None:
         return "the worker was lost"
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    if preempted(cause):
+        return f"{first_line(cause).removeprefix('PreemptedError: ')}; not counted as a failure"
     if isinstance(error, RayTaskError):
-        return first_line(error.cause)
+        return first_line(cause)
     if isinstance(error, RayActorError):
         return "the worker's process died (killed, out of memory, or its machine was lost)"
     return first_line(error)

@@ -1,13 +1,18 @@
 """Trials of one worker: a process that takes trial after trial and keeps its imports warm."""
 
 import gc
+import signal
 import time
 import traceback
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 from ray.tune import PlacementGroupFactory, Trainable
 
 from tinyscale.cluster.output import enter_folder
+from tinyscale.cluster.patience import Patience, storage_trouble
+from tinyscale.cluster.preemption import PreemptedError
 from tinyscale.cluster.task import REPORT_EVERY_S, Report, Task
 from tinyscale.cluster.words import first_line
 from tinyscale.spec import Record
@@ -21,6 +26,9 @@ class TrialWorker(Trainable):  # type: ignore[misc]  # ray is not typed
     checkpoints are not used: the loop resumes from the trial's folder, wherever it starts again.
     """
 
+    _records: Iterator[Record] | None
+    """Of the trial under way; None before its beginning and after its end."""
+
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
         """Tune keeps idle workers by this request, so a trial gets a worker of its size."""
@@ -33,42 +41,63 @@ class TrialWorker(Trainable):  # type: ignore[misc]  # ray is not typed
             import tinyscale.train.zero  # noqa: F401  DeepSpeed, 2 s
         gc.collect()
         gc.freeze()  # what the imports made stays: looking through it again costs 0.3 s a trial
-        self._begin(task)
+        self._told_to_go = False
+        self._rays_own: Any = signal.signal(signal.SIGTERM, self._on_sigterm)
+        self._take(task)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """The next trial of this process."""
         self.cleanup()
-        self._begin(Task.from_config(new_config))
+        self._take(Task.from_config(new_config))
         return True
 
     def step(self) -> dict[str, Any]:
         """Pull records for half a second, and at least one."""
+        self._patience.rest(self._stop)
         try:
             return self._pull().to_result()
-        except ValueError as error:
-            # The study's fault and not the machine's: it would come again. As a result, for a raised one is retried.
+        except Exception as error:
+            self._records = None
+            if trouble := storage_trouble(error, self._task.trials):
+                return Report(done=self._stop(), waits=self._patience.wait_for(trouble)).to_result()
             traceback.print_exc()
-            return Report(done=True, error=first_line(error)).to_result()
-        except Exception:
-            traceback.print_exc()
+            if isinstance(error, ValueError):
+                # The study's fault and not the machine's: it would come again. A raised one is retried, a result not.
+                return Report(done=True, error=first_line(error)).to_result()
             raise
 
     def cleanup(self) -> None:
         """Leave the trial; before its end, the loop is told to stop and checkpoints the step it is at."""
         self._stop.set()
-        for _ in self._records:
+        for _ in self._records or ():
             pass
+        self._records = None
         gc.collect()  # models and optimizers hold each other in circles; the next trial may need their memory
 
-    def _begin(self, task: Task) -> None:
-        enter_folder(task.job)
+    def _take(self, task: Task) -> None:
+        self._task = task
         self._stop = task.stop()
-        self._records = train(task.job, self._stop)
+        self._patience = Patience()
+        self._records = None
 
     def _pull(self) -> Report:
         until = time.monotonic() + REPORT_EVERY_S
+        if self._records is None:
+            enter_folder(self._task.job)
+            self._records = train(self._task.job, self._stop)
         last: Record | None = None
         for last in self._records:
+            self._patience.reset()
             if time.monotonic() >= until:
                 return Report(done=False, record=last)
+        self._records = None
+        if self._told_to_go:
+            raise PreemptedError
         return Report(done=True, record=last)
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        """The machine is wanted for something else: checkpoint first. Without a trial, or told twice: go at once."""
+        if self._records is None or self._told_to_go:
+            self._rays_own(number, frame)
+        self._told_to_go = True
+        self._stop.set()

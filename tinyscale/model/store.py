@@ -1,6 +1,7 @@
 """A model as a folder: model.safetensors, config.json, tokenizer.json."""
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,9 +24,9 @@ def save_model(folder: Path, config: ModelConfig, state: Mapping[str, Tensor], t
     partial, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial.mkdir()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    save_file(tensors, partial / WEIGHTS, metadata={"format": "pt"})
+    save_tensors(tensors, partial / WEIGHTS, metadata={"format": "pt"})
     write_json(partial / CONFIG, config)
     shutil.copyfile(tokenizer_path, partial / TOKENIZER)
     for path in (*partial.iterdir(), partial):
@@ -35,6 +36,19 @@ def save_model(folder: Path, config: ModelConfig, state: Mapping[str, Tensor], t
     partial.rename(folder)
     _sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as safetensors.
+
+    :raises OSError: the disk is full or away; safetensors itself has an error of its own for that.
+    """
+    try:
+        save_file(dict(tensors), path, metadata=metadata)
+    except SafetensorError as error:
+        if number := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+        raise
 
 
 def load_model(folder: Path) -> Transformer:

@@ -1,16 +1,11 @@
-"""What stands in MLflow of a study, a trial, a record and a result: plain values, no MLflow."""
+"""What stands in MLflow of a study, a trial and a result: plain values, no MLflow."""
 
-import getpass
 import math
-import re
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tinyscale.spec import Corpus, Point, Record, Study, Trial, TrialResult, canonical, short_count
+from tinyscale.spec import Corpus, Forecast, Point, Study, Trial, TrialResult, canonical, short_count
 from tinyscale.spec.study import Setting
 from tinyscale.spec.trial import NOT_IDENTITY
 
@@ -18,35 +13,14 @@ KIND, STUDY, TRIAL = "tinyscale.kind", "tinyscale.study", "tinyscale.trial_id"
 JOURNAL = "tinyscale.journal"
 """Tag: Unix time of the journal's first record; tells a trial that was begun anew from the one before."""
 STATUS, ROLE, NON_FINITE = "tinyscale.status", "tinyscale.role", "tinyscale.non_finite"
+FORECAST = "tinyscale.forecast"
+LONGEST_TAG = 5000
+"""Characters that every store of MLflow takes."""
 NOTE, PARENT = "mlflow.note.content", "mlflow.parentRunId"
 EXPERIMENT_KIND = "mlflow.experimentKind"
 """Tag of the experiment: its page opens without asking what kind of work it holds."""
 RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
-MetricPoint = tuple[str, float, int, int]
-"""Key, value, timestamp in ms, step."""
 LEADERBOARD_COLUMNS = ("rank", "trial", "status", "bpb", "loss", "params", "tokens", "flops", "vocab_size", "hold-out")
-PACKAGES = ("tinyscale", "torch", "deepspeed", "ray", "mlflow")
-
-
-def metric_key(name: str) -> str:
-    """``name`` with what MLflow doesn't allow in a metric's name (an ``@``, say) turned into ``_``."""
-    parts = (part for part in re.sub(r"[^\w\-. :/]", "_", name).split("/") if part.strip(". "))
-    return "/".join(parts)[:250] or "_"
-
-
-def points(records: Iterable[Record]) -> tuple[list[MetricPoint], list[str]]:
-    """A point for every finite value, and words on the values left out.
-
-    MLflow stores an infinity as 1.8e308, which flattens the chart it stands in; the journal keeps the true value.
-    """
-    finite, left_out = [], []
-    for record in records:
-        for name, value in {"train/tokens": record.tokens, **record.metrics}.items():
-            if math.isfinite(value):
-                finite.append((metric_key(name), float(value), round(record.time_s * 1000), record.step))
-            else:
-                left_out.append(f"{name} = {value} at step {record.step}")
-    return finite, left_out
 
 
 def trial_params(trial: Trial, derived: Mapping[str, Setting]) -> dict[str, str]:
@@ -61,17 +35,17 @@ def trial_params(trial: Trial, derived: Mapping[str, Setting]) -> dict[str, str]
 def trial_tags(study: Study, trial: Trial) -> dict[str, str]:
     """Tags of a trial's run, present from its start."""
     role = "held out of every fit; the law forecasts it first" if trial.holdout else "a point of the law"
-    model = trial.model
+    model, budgets = trial.model, ", ".join(map(short_count, trial.budgets))
     return {
         KIND: "trial",
         STUDY: study.name,
         TRIAL: trial.id,
         STATUS: "running",
-        **_origin(),
+        "mlflow.source.name": "tinyscale",
         ROLE: "hold-out" if trial.holdout else "fit",
         NOTE: (
             f"A {model.preset} model of {model.num_layers} layers x {model.hidden_size}, vocabulary "
-            f"{model.vocab_size}, on {short_count(trial.train.tokens)} tokens: {role}.\n\nTrial id: `{trial.id}`"
+            f"{model.vocab_size}, on {budgets} tokens: {role}.\n\nTrial id: `{trial.id}`"
         ),
     }
 
@@ -91,6 +65,19 @@ def result_tags(result: TrialResult) -> dict[str, str]:
         "tinyscale.versions": versions,
     }
     return {name: value for name, value in tags.items() if value}
+
+
+def forecast_tags(forecasts: Sequence[Forecast]) -> dict[str, str]:
+    """What was said of a hold-out before it was trained, in words."""
+    return {FORECAST: "; ".join(map(_forecast_words, forecasts))[:LONGEST_TAG]} if forecasts else {}
+
+
+def _forecast_words(forecast: Forecast) -> str:
+    at, span = f"at {short_count(forecast.tokens)} tokens", forecast.predicted
+    if span is None:
+        return f"{at}: withheld: {' '.join(forecast.withheld)}"
+    said = f"{at}: {span.value:.4f} {forecast.unit} (95 % interval {span.low:.4f} to {span.high:.4f})"
+    return f"{said}, from {len(forecast.fitted_on)} points"
 
 
 def result_metrics(result: TrialResult) -> dict[str, float]:
@@ -116,20 +103,15 @@ def result_metrics(result: TrialResult) -> dict[str, float]:
     return {f"final/{name}": value for name, value in finite.items()}
 
 
-def study_tags(study: Study, folder: Path) -> dict[str, str]:
-    """Tags of the study's run: the question, the code and the versions of this launch."""
-    commit, dirty = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain", "--untracked-files=no")
-    tags = {
+def study_tags(study: Study) -> dict[str, str]:
+    """Tags of the study's run, present from its start."""
+    return {
         KIND: "study",
         STUDY: study.name,
         STATUS: "running",
         NOTE: study_note(study),
-        **_origin(),
-        "mlflow.source.git.commit": commit,
-        "mlflow.source.git.dirty": str(bool(dirty)) if commit else "",
-        "tinyscale.versions": ", ".join([f"python {sys.version.split()[0]}", *_versions()]),
+        "mlflow.source.name": "tinyscale",
     }
-    return {name: value for name, value in tags.items() if value}
 
 
 def study_note(study: Study, links: str = "") -> str:
@@ -166,31 +148,3 @@ def leaderboard(results: Sequence[TrialResult]) -> list[list[object]]:
 def _scores(p: Point) -> tuple[object, ...]:
     role = "yes" if p.holdout else ""
     return round(p.bpb, 4), round(p.loss, 4), p.params_total, p.tokens, f"{p.flops:.3g}", p.vocab_size, role
-
-
-def _origin() -> dict[str, str]:
-    """Who and what made a run, in the tags that have columns of their own in MLflow's tables."""
-    try:
-        user = {"mlflow.user": getpass.getuser()}
-    except (KeyError, OSError):
-        user = {}  # a container's user may have no name
-    return {**user, "mlflow.source.name": "tinyscale"}
-
-
-def _versions() -> list[str]:
-    found = []
-    for name in PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue  # an optional engine that isn't installed here
-    return found
-
-
-def _git(folder: Path, *args: str) -> str:
-    """What git answers in ``folder``; empty where there is no git, no repository or no commit."""
-    try:
-        done = subprocess.run(["git", *args], cwd=folder, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

@@ -25,8 +25,12 @@ LONGEST_PAUSE_S = 60.0
 class Link:
     """Runs requests against the store; after a failure it lets a while pass before it tries again."""
 
-    def __init__(self, uri: str, warn: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, uri: str, warn: Callable[[str], None], later: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """:param later: the command that sends what a failure kept back."""
         self.uri = uri
+        self._later = f", or by `{later}`" if later else ""
         self.down = False
         self._warn = warn
         self._clock = clock
@@ -65,10 +69,10 @@ class Link:
 
     def _failed(self, error: Exception) -> None:
         if not self.down:
-            reason = " ".join(mask(str(error)).split())
+            reason = f"{type(error).__name__}: {' '.join(mask(str(error)).split())[:300]}"
             self._warn(
-                f"MLflow at {mask(self.uri)} can't be written to: the study goes on, its journals keep every metric, "
-                f"and they are sent when MLflow is back or at the next launch ({type(error).__name__}: {reason[:300]})"
+                f"MLflow at {mask(self.uri)} can't be written to: nothing is lost, the journals keep every metric; "
+                f"they are sent when MLflow is back, at the next launch{self._later} ({reason})"
             )
         self.down = True
         self._retry_at = self._clock() + self._pause_s

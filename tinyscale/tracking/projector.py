@@ -1,17 +1,20 @@
 """One study's journals, results and law, projected into MLflow by the study's one driver."""
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyscale.spec import Record, Study, Trial, TrialResult, digest
+from tinyscale.spec import Forecast, Record, Study, Trial, TrialResult, digest
 from tinyscale.spec.study import Setting
 from tinyscale.tracking import content
 from tinyscale.tracking.cursor import Cursor, Sent
 from tinyscale.tracking.link import Link
-from tinyscale.tracking.runs import Runs
+from tinyscale.tracking.origin import Origin, find_origin
+from tinyscale.tracking.points import budget_points, forecast_points, metric_key, points
+from tinyscale.tracking.runs import Runs, Table
 from tinyscale.tracking.uri import artifact_location, mask, resolve_uri
 
 LEADERBOARD = "leaderboard.json"
@@ -30,7 +33,9 @@ class Projector:
     each launch, it reads the journal from :meth:`sent`, hands the records to :meth:`project`, and the result, when
     there is one, to :meth:`finish_trial`; what stands in MLflow already costs no request.
 
-    ``derived`` gives params of a trial that other rooms count (params_total, flops).
+    ``derived`` gives params of a trial that other rooms count (params_total, flops); ``origins`` are the launches of
+    the study, oldest first (None: this process is the only one). ``rebuild`` puts the study's runs into MLflow's bin at
+    the first request, and makes all of them afresh.
     """
 
     def __init__(
@@ -41,6 +46,8 @@ class Projector:
         *,
         warn: Callable[[str], None],
         derived: Callable[[Trial], Mapping[str, Setting]] = _nothing,
+        origins: Sequence[Origin] | None = None,
+        rebuild: bool = False,
     ) -> None:
         """No request is made yet.
 
@@ -50,8 +57,11 @@ class Projector:
         self._study = study
         self._artifacts = artifact_location(self.uri, storage)
         self._cursor = Cursor(cursor, mask(self.uri))
-        self._link = Link(self.uri, warn)
+        where = [] if storage == Path("runs") else ["--storage", str(storage)]
+        self._link = Link(self.uri, warn, later=shlex.join(["tinyscale", "track", study.name, *where]))
         self._derived = derived
+        self._origins = origins or (find_origin(Path.cwd()),)
+        self._rebuild = rebuild
         self._runs: Runs | None = None
         self._open: dict[str, Any] = {}
         """Runs that this driver has sent to and not finished, by trial id."""
@@ -77,8 +87,11 @@ class Projector:
         self._cursor.forget(trial_id)
         self._open.pop(trial_id, None)
 
-    def project(self, trial: Trial, records: Sequence[Record], offset: int) -> bool:
-        """Send the journal's ``records``, those from :meth:`sent` up to byte ``offset``. True: MLflow has them."""
+    def project(self, trial: Trial, records: Sequence[Record], offset: int, forecasts: Sequence[Forecast] = ()) -> bool:
+        """Send the journal's ``records``, those from :meth:`sent` up to byte ``offset``. True: MLflow has them.
+
+        :param forecasts: the trial's, locked before its first record; they go with that.
+        """
         start = self.sent(trial.id)
         if not records:
             return offset == start
@@ -91,7 +104,9 @@ class Projector:
             run = self._run(runs, trial, repr(records[0].time_s))
             runs.reopen(run)
             self._open[trial.id] = run
-            self._send(runs, run.info.run_id, trial.id, records)
+            if start == 0:
+                self._forecast(runs, run.info.run_id, trial, forecasts)
+            self._send(runs, run.info.run_id, trial, records)
             run_id = run.info.run_id
 
         if not self._attempt(send) or not run_id:
@@ -99,9 +114,9 @@ class Projector:
         self._cursor.put(trial.id, Sent(run_id=run_id, offset=offset))
         return True
 
-    def finish_trial(self, trial: Trial, result: TrialResult) -> bool:
-        """Close the trial's run: final metrics, how it ended, on what. True: MLflow has it."""
-        closing = digest(result)
+    def finish_trial(self, trial: Trial, result: TrialResult, forecasts: Sequence[Forecast] = ()) -> bool:
+        """Close the trial's run: final metrics, how it ended, on what, what was forecast. True: MLflow has it."""
+        closing = digest({"result": result, "forecasts": tuple(forecasts)})
         known = self._cursor.get(trial.id)
         if known and known.finished == closing:
             return True
@@ -113,7 +128,9 @@ class Projector:
             run_id = run.info.run_id
             ended_ms = round(result.finished_s * 1000)
             finals = content.result_metrics(result).items()
-            runs.metrics(run_id, [(name, value, ended_ms, 0) for name, value in finals])
+            finished = [(name, value, ended_ms, 0) for name, value in finals]
+            runs.metrics(run_id, finished + budget_points(trial, result))
+            self._forecast(runs, run_id, trial, forecasts)
             runs.close(run, content.RUN_STATUS[result.status], content.result_tags(result), ended_ms)
 
         if not self._attempt(send):
@@ -129,8 +146,11 @@ class Projector:
         tags: Mapping[str, str] | None = None,
         *,
         results: Sequence[TrialResult] = (),
+        tables: Mapping[str, Table] | None = None,
+        ended_s: float | None = None,
     ) -> bool:
-        """Close the study's run: the law (keys such as ``law/alpha``, ``forecast/error``), files, the leaderboard.
+        """Close the study's run: the law (keys such as ``law/alpha``, ``forecast/error``), files, tables by file name
+        with the leaderboard among them. ``ended_s`` is the Unix time of all that; None: now.
 
         The last word of a launch, so it is tried also when the pause after a failure isn't over. Said again, it
         replaces the files and adds a point only to a metric whose value has changed.
@@ -139,15 +159,18 @@ class Projector:
         """
         if missing := [str(path) for path in artifacts if not path.exists()]:
             raise FileNotFoundError(f"no such artifact: {', '.join(missing)}")
-        law = {content.metric_key(key): float(value) for key, value in law_metrics.items() if math.isfinite(value)}
-        now_ms = time.time_ns() // 1_000_000
+        law = {metric_key(key): float(value) for key, value in law_metrics.items() if math.isfinite(value)}
+        ended_ms = round(1000 * (time.time() if ended_s is None else ended_s))
+        shown = dict(tables or {})
+        if results:
+            shown[LEADERBOARD] = Table(columns=content.LEADERBOARD_COLUMNS, rows=content.leaderboard(results))
 
         def send(runs: Runs) -> None:
-            runs.changed_metrics(runs.study_id, law, now_ms)
+            runs.changed_metrics(runs.study_id, law, ended_ms)
             runs.upload(runs.study_id, artifacts)
-            if results:
-                runs.table(runs.study_id, LEADERBOARD, content.LEADERBOARD_COLUMNS, content.leaderboard(results))
-            runs.close(runs.study, "FINISHED", {content.STATUS: "done", **(tags or {})}, now_ms)
+            if shown:
+                runs.tables(runs.study_id, shown)
+            runs.close(runs.study, "FINISHED", {content.STATUS: "done", **(tags or {})}, ended_ms)
 
         return self._attempt(send, at_once=True)
 
@@ -161,18 +184,23 @@ class Projector:
 
         return self._attempt(send, at_once=True)
 
-    def _send(self, runs: Runs, run_id: str, trial_id: str, records: Sequence[Record]) -> None:
+    def _forecast(self, runs: Runs, run_id: str, trial: Trial, forecasts: Sequence[Forecast]) -> None:
+        if forecasts:
+            runs.metrics(run_id, forecast_points(trial, forecasts))
+            runs.tag(run_id, content.forecast_tags(forecasts))
+
+    def _send(self, runs: Runs, run_id: str, trial: Trial, records: Sequence[Record]) -> None:
         """Send the records bit by bit. What went through before a failure is skipped when they come again: MLflow
         would drop it, but at a fifth of the speed, and a store under load might never get to the end."""
-        here = (run_id, self.sent(trial_id))
-        through = self._through.get(trial_id, (here, 0))
+        here = (run_id, self.sent(trial.id))
+        through = self._through.get(trial.id, (here, 0))
         for done in range(through[1] if through[0] == here else 0, len(records), RECORDS_AT_ONCE):
             some = records[done : done + RECORDS_AT_ONCE]
-            points, left_out = content.points(some)
+            finite, left_out = points(trial, some)
             if left_out:
                 runs.tag(run_id, {content.NON_FINITE: "; ".join(left_out)})
-            runs.metrics(run_id, points)
-            self._through[trial_id] = (here, done + len(some))
+            runs.metrics(run_id, finite)
+            self._through[trial.id] = (here, done + len(some))
 
     def _run(self, runs: Runs, trial: Trial, journal: str | None) -> Any:
         known = self._cursor.get(trial.id)
@@ -186,7 +214,9 @@ class Projector:
 
     def _connected(self) -> Runs:
         if self._runs is None:
-            runs = Runs(self._link.client(), self._study, self._artifacts)
+            client = self._link.client()
+            runs = Runs(client, self._study, self._artifacts, self._origins, rebuild=self._rebuild)
+            self._rebuild = False  # what is made from now on stays, also when MLflow goes away and comes back
             self._cursor.keep_only(runs.ids())
             self._runs = runs
         return self._runs

@@ -3,12 +3,15 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyscale.spec import Study, Trial
 from tinyscale.spec.study import Setting
 from tinyscale.tracking import content, views
+from tinyscale.tracking.origin import Origin, origin_at
+from tinyscale.tracking.points import MetricPoint
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -19,17 +22,41 @@ DIGEST_LENGTH = 12
 """Hex digits of the corpus digest that name the data set; MLflow takes at most 36 and shows them in a column."""
 
 
-class Runs:
-    """Opens the experiment, finds its runs and makes the study's own. Failures are left to MLflow to raise."""
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows that MLflow shows as a table among a run's artifacts."""
 
-    def __init__(self, client: "MlflowClient", study: Study, artifacts: str | None) -> None:
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+class Runs:
+    """Opens the experiment, finds its runs and makes the study's own. Failures are left to MLflow to raise.
+
+    :param origins: the study's launches, oldest first.
+    :param rebuild: the runs that are there go to MLflow's bin (``mlflow gc`` empties it), and all are made afresh.
+    """
+
+    def __init__(
+        self,
+        client: "MlflowClient",
+        study: Study,
+        artifacts: str | None,
+        origins: Sequence[Origin],
+        *,
+        rebuild: bool = False,
+    ) -> None:
         self._client = client
         self._study = study
+        self._origins = origins
         self._experiment = self._open_experiment(artifacts)
         self._trials: dict[str, list[Any]] = {}
         """Runs by trial id, oldest first: more than one where a trial was begun anew from nothing."""
         parent, seen = None, set()
-        for run in self._stored_runs():
+        for run in list(self._stored_runs()):
+            if rebuild:
+                client.delete_run(run.info.run_id)
+                continue
             tags = run.data.tags
             identity = tuple(tags.get(key, "") for key in (content.KIND, content.TRIAL, content.JOURNAL))
             if identity in seen:  # the store made it, but its answer came too late, so it was asked for again
@@ -39,8 +66,11 @@ class Runs:
             else:
                 self._trials.setdefault(tags.get(content.TRIAL, ""), []).append(run)
             seen.add(identity)
-        tags = content.study_tags(study, Path.cwd())
-        parent = parent or self._create(study.name, tags)
+        newest = origins[-1]
+        tags = content.study_tags(study) | newest.tags
+        if newest.versions:
+            tags["tinyscale.versions"] = newest.versions
+        parent = parent or self._create(study.name, tags, round(1000 * origins[0].started_s))
         self.study = parent
         self.study_id = str(parent.info.run_id)
         self.tag(self.study_id, tags)
@@ -73,7 +103,7 @@ class Runs:
         else:
             tags = content.trial_tags(self._study, trial) | {content.PARENT: self.study_id}
             if journal:
-                tags[content.JOURNAL] = journal
+                tags |= {content.JOURNAL: journal, **origin_at(self._origins, float(journal))}
             run = self._create(trial.name, tags, round(float(journal) * 1000) if journal else None)
             runs.append(run)
         self._complete(run, trial, journal, derived)
@@ -85,7 +115,7 @@ class Runs:
 
         self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
-    def metrics(self, run_id: str, points: list[content.MetricPoint]) -> None:
+    def metrics(self, run_id: str, points: list[MetricPoint]) -> None:
         """Send points; MLflow drops those that it has already."""
         from mlflow.entities import Metric
 
@@ -107,10 +137,11 @@ class Runs:
             else:
                 self._client.log_artifact(run_id, str(path))
 
-    def table(self, run_id: str, name: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table as an artifact, shown as one (MLflow's own log_table would append to the last launch's)."""
-        self._client.log_dict(run_id, {"columns": columns, "data": rows}, name)
-        self.tag(run_id, {"mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"}])})
+    def tables(self, run_id: str, tables: Mapping[str, Table]) -> None:
+        """Tables by file name, shown as such (MLflow's own log_table would append to the last launch's)."""
+        for name, table in tables.items():
+            self._client.log_dict(run_id, {"columns": table.columns, "data": table.rows}, name)
+        self.tag(run_id, {"mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"} for name in tables])})
 
     def reopen(self, run: Any) -> None:
         """Work on the run goes on, after an end or a stop."""

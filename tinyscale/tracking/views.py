@@ -17,6 +17,7 @@ COLUMNS = (
     "metrics.`final/tokens`",
     "metrics.`final/flops`",
     "metrics.`final/tokens_per_s`",
+    "metrics.`forecast/bpb`",
     "params.`vocab_size`",
     f"tags.`{content.STATUS}`",
     f"tags.`{content.ROLE}`",

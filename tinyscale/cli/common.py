@@ -1,0 +1,83 @@
+"""What the verbs share: the application, the words of their options, and how they find a study and speak."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinyscale.results.store import StudyStore
+
+if TYPE_CHECKING:
+    from tinyscale.plan.planner import Plan
+    from tinyscale.spec import ResolvedStudy
+
+app = typer.Typer(
+    name="tinyscale",
+    help="A laboratory for scaling laws of tiny language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+BAD_STUDY, PREFLIGHT, FAILED_TRIALS, BUDGET, INTERRUPTED = 2, 3, 4, 5, 130
+"""Exit codes; 0 is done."""
+
+
+def _number(text: str) -> float:
+    from tinyscale.spec.load import parse_number
+
+    try:
+        return parse_number(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not a number (such as 1e15 or 2M)") from error
+
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's YAML file.", show_default=False)]
+StudyRef = Annotated[str, typer.Argument(metavar="STUDY", help="Its YAML file, or its name.", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value; C is YAML.")]
+Storage = Annotated[Path, typer.Option(help="Folder of all studies' results.")]
+Count = Annotated[float | None, typer.Option(parser=_number, metavar="NUMBER", help="Such as 1e15 or 2M.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+RUNS = Path("runs")
+
+
+def plan_of(study: Path, set_: list[str] | None, storage: Path, *, offline: bool = False) -> "Plan":
+    """The plan of a study's file, times quoted from what is stored of it."""
+    from tinyscale.plan.planner import make_plan
+    from tinyscale.results.points import read_results
+    from tinyscale.spec.load import load_study
+
+    loaded = load_study(study, set_ or ())
+    return make_plan(loaded, offline=offline, measured=read_results(StudyStore(storage / loaded.name)))
+
+
+def stored(study: str, storage: Path) -> "tuple[StudyStore, ResolvedStudy]":
+    """A launched study by its YAML file or its name.
+
+    :raises ValueError: it was never launched into this storage.
+    """
+    from tinyscale.spec import ResolvedStudy, read_json
+
+    name = study
+    if study.endswith((".yaml", ".yml")):
+        from tinyscale.spec.load import load_study
+
+        name = load_study(Path(study)).name
+    store = StudyStore(storage / name)
+    if not store.study.exists():
+        known = sorted(path.parent.name for path in storage.glob("*/study.json"))
+        raise ValueError(f"{study}: not launched into {storage}; known there: {', '.join(known) or 'none'}")
+    return store, read_json(ResolvedStudy, store.study)
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a dataclass as JSON."""
+    from tinyscale.spec import to_json
+
+    print(json.dumps(to_json(value), indent=2))
