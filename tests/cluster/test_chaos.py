@@ -24,8 +24,8 @@ from tinyscale.train.loop import run
 
 KILLS = int(os.environ.get("TINYSCALE_CHAOS_KILLS", "20"))
 SEED = int(os.environ.get("TINYSCALE_CHAOS_SEED", "0"))
-LATEST_S = 0.6
-"""A kill falls within so many seconds after a new record."""
+LATEST = 12
+"""A kill falls when the journals have grown by at most so many records since the last one."""
 
 DRIVER = """
 import json, sys
@@ -100,13 +100,13 @@ def launched(tmp_path: Path) -> Iterator[Callable[[StudyStore, list[Job]], Drive
         driver.kill([])
 
 
-def journal_bytes(store: StudyStore) -> int:
-    return sum(path.stat().st_size for path in store.trials.glob("*/journal.jsonl"))
+def records(store: StudyStore) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in store.trials.glob("*/journal.jsonl"))
 
 
-def wait_for_records(store: StudyStore, driver: Driver, more_than: int) -> None:
+def wait_for_records(store: StudyStore, driver: Driver, count: int) -> None:
     give_up = time.monotonic() + 60
-    while journal_bytes(store) <= more_than:
+    while records(store) < count:
         assert time.monotonic() < give_up, "no new record for a minute"
         assert not driver.ended(), "the study was over before all kills were sent: give its trials more steps"
         time.sleep(0.02)
@@ -144,8 +144,7 @@ def test_random_kills_change_nothing(launched, store, make_jobs, tmp_path):
 
     driver, seen = launched(store, jobs), 0
     for target in targets:
-        wait_for_records(store, driver, seen)
-        time.sleep(rng.uniform(0, LATEST_S))
+        wait_for_records(store, driver, seen + rng.randint(1, LATEST))
         if target == "worker":
             while not (workers := driver.processes("TrialWorker")):
                 time.sleep(0.02)
@@ -155,7 +154,7 @@ def test_random_kills_change_nothing(launched, store, make_jobs, tmp_path):
             if target == "everything":
                 tear_newest_checkpoints(store)
             driver.launch()
-        seen = journal_bytes(store)
+        seen = records(store)
     assert driver.end(at_most=100 + KILLS) == 0, (tmp_path / "driver.log").read_text()
 
     assert driver.launches == 1 + len(targets) - targets.count("worker")
