@@ -15,7 +15,7 @@ _CPU_STEP_S, _CPU_FLOPS = 4e-3, 3e10
 # One RTX 5090 at 40 % of its 209.5 TFLOPS dense bf16; a small model's step is bound by its launches.
 _GPU_STEP_S, _GPU_FLOPS = 1e-2, 0.4 * 209.5e12
 _START_S = 1.0
-_KEPT_CHECKPOINTS = 2
+_CHECKPOINTS = 3  # two are kept, and one is being written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def quote_trial(trial: Trial, speed: Speed, resources: Resources, budget: Budget
         steps=trial.steps,
         flops=training_flops(trial.model, trial.steps * trial.batch_tokens),
         seconds=seconds,
-        disk_bytes=(_KEPT_CHECKPOINTS + bool(trial.train.branches)) * checkpoint_bytes(trial.model)
+        disk_bytes=(_CHECKPOINTS + bool(trial.train.branches)) * checkpoint_bytes(trial.model)
         + model_bytes(trial.model),
         cost=price * devices * seconds / 3600 if price else None,
     )

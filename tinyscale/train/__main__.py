@@ -43,7 +43,7 @@ def main() -> int:
         result = run(job, lambda record: say(line(record, job.trial.steps)), lambda: bool(signals))
     except JobError as error:
         return complain(error, BAD_INPUT)
-    except FolderLockedError as error:
+    except (FolderLockedError, OSError) as error:
         return complain(error, FAILED)
     return conclude(result, signals)
 
