@@ -59,6 +59,15 @@ def test_what_stands_beside_the_law_is_told_in_a_line_each() -> None:
     ]
 
 
+def test_a_vocabulary_law_that_does_not_hold_takes_no_lines(rich: ReportContent) -> None:
+    law = rich.analysis.vocabulary
+    assert any(line.startswith("bpb = 0.7000 + ") for line in analysis_lines(Analysis(vocabulary=law)))
+    withheld = replace(law, warnings=("Scatter.",), forecast_holds=False, budgets=())
+    assert list(analysis_lines(Analysis(vocabulary=withheld))) == [
+        "this study cannot speak of: vocabulary (the report says why, and what to add)"
+    ]
+
+
 def test_numbers_are_short() -> None:
     assert [number(x) for x in (0.34731, 477.83, 12846.2, 1.2345e8, 2e-5, 0.0)] == [
         "0.3473", "477.8", "12,846", "1.23e+08", "2.00e-05", "0.000",

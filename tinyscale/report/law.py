@@ -32,7 +32,7 @@ def analysis_lines(analysis: Analysis) -> Iterator[str]:
         yield f"shape: {analysis.shape.said}"
     if analysis.isoflops and (a := analysis.isoflops.a):
         yield f"equal compute: a = {number(a.value)} (95 % interval {number(a.low)} to {number(a.high)}) from parabolas"
-    if analysis.vocabulary:
+    if analysis.vocabulary and analysis.vocabulary.forecast_holds:
         yield from vocabulary_lines(analysis.vocabulary)
     yield from map(_rate_line, analysis.rates)
     silent = {
@@ -41,7 +41,10 @@ def analysis_lines(analysis: Analysis) -> Iterator[str]:
         "equal compute": analysis.isoflops_refused,
         "vocabulary": analysis.vocabulary_refused,
     }
-    if refused := [name for name, reason in silent.items() if reason]:
+    refused = [name for name, reason in silent.items() if reason]
+    if analysis.vocabulary and not analysis.vocabulary.forecast_holds:
+        refused.append("vocabulary")
+    if refused:
         yield f"this study cannot speak of: {', '.join(refused)} (the report says why, and what to add)"
 
 
