@@ -24,14 +24,14 @@ FORECAST_COLUMNS = ("trial", "tokens", "forecast", "low", "high", "unit", "measu
 
 def note_launch(store: StudyStore) -> None:
     """Note who launches the study, from which commit, with which versions: the tags of its runs."""
-    note_origin(_launches(store), find_origin(Path.cwd()))
+    note_origin(store.launches, find_origin(Path.cwd()))
 
 
 def study_projector(
     store: StudyStore, study: Study, warn: Callable[[str], None], *, rebuild: bool = False
 ) -> Projector:
     """What sends the study to the MLflow that it names, with all that its folder knows. No request is made yet."""
-    origins = read_origins(_launches(store)) or (Origin(started_s=_first_record_s(store)),)
+    origins = read_origins(store.launches) or (Origin(started_s=_first_record_s(store)),)
     return Projector(
         study,
         store.path.parent,
@@ -123,10 +123,6 @@ def track_study(
         )
     begun = [trial for trial in resolved.trials if store.trial(trial.id).journal.exists()]
     return target, len(begun), len(finished_ids(store) & {trial.id for trial in begun})
-
-
-def _launches(store: StudyStore) -> Path:
-    return store.path / "launches.jsonl"
 
 
 def _first_record_s(store: StudyStore) -> float:

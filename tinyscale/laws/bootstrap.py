@@ -116,11 +116,19 @@ def interval(value: float, draws: Floats) -> Interval:
 def run_interval(law: Chinchilla, draws: Floats, noise: Noise, *, N: float, D: float) -> Interval:
     """Loss of one new run of N parameters on D tokens, with the 95 % interval of what it will measure.
 
-    The interval holds both doubts: where the law lies (its draws, (draws, 5)) and how far one run falls from it
-    (Student's t with the noise's deviation and degrees of freedom, in the log loss).
+    :param draws: of the law, (draws, 5).
+    """
+    return with_scatter(float(predict(*law, N=N, D=D)), predict(*draws.T, N=N, D=D), noise)
+
+
+def with_scatter(value: float, draws: Floats, noise: Noise) -> Interval:
+    """A law's loss, and that of its draws, (draws,), as one new run will measure it.
+
+    The interval holds both doubts: where the law lies and how far one run falls from it (Student's t with the noise's
+    deviation and degrees of freedom, in the log loss).
     """
     scatter = np.exp(noise.deviation * np.random.default_rng(0).standard_t(noise.freedom, len(draws)))
-    return interval(float(predict(*law, N=N, D=D)), predict(*draws.T, N=N, D=D) * scatter)
+    return interval(value, draws * scatter)
 
 
 def _carries_a_law(axes_na: Floats, values_a: Sequence[int], least: int) -> bool:

@@ -117,18 +117,29 @@ def _parameters(fit: ChinchillaFit, intervals: Mapping[str, Interval], N: Floats
         ("alpha", law.A, "N", N, "model sizes"),
         ("beta", law.B, "D", D, "token budgets"),
     ):
-        value, known = getattr(law, exponent), intervals[exponent]
-        low, high = EXPONENT_BOUNDS
-        if scale * values.min() ** -value < nothing:
-            said.append(f"The loss does not fall with {name} here, so {exponent} means nothing: add {what} far apart.")
-        elif not low * 1.01 < value < high * 0.99:
-            said.append(
-                f"{exponent} = {value:.3g} lies at the bound of the search ({low:g} .. {high:g}): the loss is no power "
-                f"law of {name} in these data. Add {what} over a wider range."
-            )
-        elif known.high > WIDEST_EXPONENT * known.low:
-            said.append(
-                f"{exponent} is not pinned down: its 95 % interval runs from {known.low:.3g} to {known.high:.3g}. "
-                f"Add {what} over a wider range, or more seeds."
-            )
+        largest_term = scale * values.min() ** -getattr(law, exponent)
+        if fault := exponent_fault(exponent, intervals[exponent], name, what, vanished=largest_term < nothing):
+            said.append(fault)
     return said
+
+
+def exponent_fault(exponent: str, known: Interval, of: str, remedy: str, *, vanished: bool) -> str:
+    """What speaks against an exponent and what to add, in a sentence; empty: nothing.
+
+    :param of: what it is the exponent of, and ``remedy`` what to add more of.
+    :param vanished: its term is as good as zero at every point.
+    """
+    low, high = EXPONENT_BOUNDS
+    if vanished:
+        return f"The loss does not fall with {of} here, so {exponent} means nothing: add {remedy} far apart."
+    if not low * 1.01 < known.value < high * 0.99:
+        return (
+            f"{exponent} = {known.value:.3g} lies at the bound of the search ({low:g} .. {high:g}): the loss is no "
+            f"power law of {of} in these data. Add {remedy} over a wider range."
+        )
+    if known.high > WIDEST_EXPONENT * known.low:
+        return (
+            f"{exponent} is not pinned down: its 95 % interval runs from {known.low:.3g} to {known.high:.3g}. "
+            f"Add {remedy} over a wider range, or more seeds."
+        )
+    return ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyscale.laws.bootstrap import interval
+from tinyscale.laws.bootstrap import interval, with_scatter
 from tinyscale.laws.form import Floats
 from tinyscale.laws.noise import run_noise
 from tinyscale.laws.vocabulary_form import Terms, bytes_per_token, draws_of, predict_bpb
@@ -116,7 +116,7 @@ def best_run(
         params_non_vocab=_of(np.exp(log_n_d)),
         vocab_size=_of(np.exp(log_v_d)),
         tokens=_of(purchase.tokens(log_n_d, log_v_d)),
-        bpb=with_scatter(bpb_d, law),
+        bpb=run_bpb(bpb_d, law),
         edge="; ".join(edges),
     )
 
@@ -127,11 +127,10 @@ def vocabularies_searched(law: VocabularyLaw) -> Range:
     return max(low, LEAST_VOCABULARY), high
 
 
-def with_scatter(bpb_d: Floats, law: VocabularyLaw) -> Interval:
-    """Loss of one run from that under the optimum and each draw, (1 + draws,): the law's doubt and the run's."""
+def run_bpb(bpb_d: Floats, law: VocabularyLaw) -> Interval:
+    """Loss of one new run from that under the optimum and each draw, (1 + draws,)."""
     noise = run_noise(law.residual_rms, len(law.trial_ids), len(set(law.trial_ids)), len(Terms._fields))
-    scatter = np.random.default_rng(0).standard_t(noise.freedom, len(bpb_d) - 1)
-    return interval(float(bpb_d[0]), bpb_d[1:] * np.exp(noise.deviation * scatter))
+    return with_scatter(float(bpb_d[0]), bpb_d[1:], noise)
 
 
 def _searched(fitted: Range, beyond: float) -> Range:

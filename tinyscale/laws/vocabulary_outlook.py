@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from tinyscale.laws.duration import Duration, expected_duration
 from tinyscale.laws.outlook import check_asked, how_far
 from tinyscale.laws.vocabulary_form import bytes_per_token, draws_of, predict_bpb
-from tinyscale.laws.vocabulary_optimum import best_run, vocabularies_searched, with_scatter
+from tinyscale.laws.vocabulary_optimum import best_run, run_bpb, vocabularies_searched
 from tinyscale.results.points import points_table
 from tinyscale.spec import Analysis, Interval, Point, TrialResult, VocabularyLaw, VocabularyOptimum
 
@@ -124,7 +124,7 @@ def _without_embeddings(law: VocabularyLaw, total: float, embedded: float) -> fl
 
 def _loss(law: VocabularyLaw, n: float, vocab_size: int, tokens: float) -> Interval:
     text_bytes = tokens * bytes_per_token(law.bytes_per_token, math.log(vocab_size))
-    return with_scatter(predict_bpb(draws_of(law), n, vocab_size * _width(law, n), text_bytes)[:, 0], law)
+    return run_bpb(predict_bpb(draws_of(law), n, vocab_size * _width(law, n), text_bytes)[:, 0], law)
 
 
 def _far(law: VocabularyLaw, fitted: Sequence[Point], n: float, vocab_size: int, tokens: float) -> Iterator[str]:

@@ -5,13 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyscale.laws.bootstrap import interval
+from tinyscale.laws.bootstrap import with_scatter
 from tinyscale.laws.form import Floats
 from tinyscale.laws.misfit import Fit, misses, pattern, residual_deviation, steepening
 from tinyscale.laws.noise import Noise, run_noise, seed_noise
 from tinyscale.laws.regime import LEAST_FREEDOM
-from tinyscale.laws.solver import EXPONENT_BOUNDS
-from tinyscale.laws.verdict import FORECAST_FACTOR, LEAST_RANGE, NEGLIGIBLE, WIDEST_EXPONENT, WIDEST_FORECAST
+from tinyscale.laws.verdict import FORECAST_FACTOR, LEAST_RANGE, NEGLIGIBLE, WIDEST_FORECAST, exponent_fault
 from tinyscale.laws.vocabulary_form import Terms, predict_bpb
 from tinyscale.laws.vocabulary_points import VocabularyPoints
 from tinyscale.spec import Interval, short_count
@@ -81,8 +80,7 @@ def _forecast(fit: Fit, law: Terms, draws: Floats, points: VocabularyPoints) -> 
     place = points.inputs_nk[np.argmax(points.flops)] * FORECAST_FACTOR**0.5
     value, *drawn = predict_bpb(np.array([law, *draws]), *place)[:, 0]
     noise = run_noise(fit.residual_rms, len(points.bpb), len(set(points.trial_ids)), len(law))
-    scatter = np.exp(noise.deviation * np.random.default_rng(0).standard_t(noise.freedom, len(draws)))
-    known = interval(float(value), np.array(drawn) * scatter)
+    known = with_scatter(float(value), np.array(drawn), noise)
     width = (known.high - known.low) / known.value
     if width > WIDEST_FORECAST:
         yield (
@@ -104,7 +102,7 @@ def _design(points: VocabularyPoints) -> Iterator[str]:
 
 
 def _terms(law: Terms, intervals: Mapping[str, Interval], points: VocabularyPoints) -> Iterator[str]:
-    nothing, (lowest, highest) = NEGLIGIBLE * points.bpb.min(), EXPONENT_BOUNDS
+    nothing = NEGLIGIBLE * points.bpb.min()
     if intervals["E"].low < nothing:
         said = "interval of the floor E reaches" if nothing <= law.E else "fitted floor E is"
         yield (
@@ -112,16 +110,6 @@ def _terms(law: Terms, intervals: Mapping[str, Interval], points: VocabularyPoin
         )
     scales = (("alpha1", law.A1), ("alpha2", law.A2), ("beta", law.B))
     for (name, scale), what, remedy, values in zip(scales, INPUTS, REMEDIES, points.inputs_nk.T, strict=True):
-        value, known = getattr(law, name), intervals[name]
-        if scale * values.min() ** -value < nothing:
-            yield f"The loss does not fall with {what} here, so {name} means nothing: add {remedy} far apart."
-        elif not lowest * 1.01 < value < highest * 0.99:
-            yield (
-                f"{name} = {value:.3g} lies at the bound of the search ({lowest:g} .. {highest:g}): the loss is no "
-                f"power law of {what} in these data. Add {remedy} over a wider range."
-            )
-        elif known.high > WIDEST_EXPONENT * known.low:
-            yield (
-                f"{name} is not pinned down: its 95 % interval runs from {known.low:.3g} to {known.high:.3g}. "
-                f"Add {remedy} over a wider range, or more seeds."
-            )
+        largest_term = scale * values.min() ** -getattr(law, name)
+        if fault := exponent_fault(name, intervals[name], what, remedy, vanished=largest_term < nothing):
+            yield fault

@@ -83,6 +83,11 @@ class StudyStore:
         return self.path / "tracking.json"
 
     @property
+    def launches(self) -> Path:
+        """Who launched the study, from which commit: one JSON record a launch."""
+        return self.path / "launches.jsonl"
+
+    @property
     def figures(self) -> Path:
         """PNG pictures of the report."""
         return self.path / "figures"
