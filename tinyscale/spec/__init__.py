@@ -11,6 +11,22 @@ from tinyscale.spec.analysis import (
     VocabularyOptimum,
 )
 from tinyscale.spec.codec import canonical, digest, from_json, read_json, to_json, write_json
+from tinyscale.spec.grading import (
+    AGE_GROUPS,
+    CRITERIA,
+    Calibration,
+    Comparison,
+    Grade,
+    GradeSummary,
+    Grading,
+    Instrument,
+    Judge,
+    JudgeFree,
+    KindScore,
+    ModelScore,
+    Prompt,
+    Story,
+)
 from tinyscale.spec.law import Forecast, Interval, LawFit
 from tinyscale.spec.result import Point, Record, TrialResult
 from tinyscale.spec.study import (
@@ -25,25 +41,39 @@ from tinyscale.spec.study import (
 from tinyscale.spec.trial import Job, Line, ModelConfig, TrainConfig, Trial, short_count
 
 __all__ = [
+    "AGE_GROUPS",
+    "CRITERIA",
     "Analysis",
     "BuiltinCorpus",
+    "Calibration",
+    "Comparison",
     "Corpus",
     "CountedLaw",
     "FilesCorpus",
     "Forecast",
+    "Grade",
+    "GradeSummary",
+    "Grading",
     "HubCorpus",
+    "Instrument",
     "Interval",
     "IsoFlop",
     "IsoFlops",
     "Job",
+    "Judge",
+    "JudgeFree",
+    "KindScore",
     "LawFit",
     "Line",
     "ModelConfig",
+    "ModelScore",
     "Point",
+    "Prompt",
     "RateCell",
     "Record",
     "ResolvedStudy",
     "ShapeLaw",
+    "Story",
     "Study",
     "TokenizerSpec",
     "TrainConfig",

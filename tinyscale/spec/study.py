@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tinyscale.spec.grading import Grading
 from tinyscale.spec.trial import EngineName, Trial
 
 Setting = int | float | str | bool
@@ -141,6 +142,7 @@ class Study:
     law: LawOptions = field(default_factory=LawOptions)
     tracking: Tracking = field(default_factory=Tracking)
     budget: Budget = field(default_factory=Budget)
+    grading: Grading = field(default_factory=Grading)
 
 
 @dataclass(frozen=True, kw_only=True)
