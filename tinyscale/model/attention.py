@@ -39,10 +39,10 @@ class Rope(nn.Module):
 
 
 class LayerCache:
-    """Keys and values of one layer for one growing text."""
+    """Keys and values of one layer for texts that grow side by side."""
 
-    def __init__(self, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
-        shape = (2, 1, config.num_kv_heads, config.context_length, config.head_size)
+    def __init__(self, config: ModelConfig, batch: int, device: torch.device, dtype: torch.dtype) -> None:
+        shape = (2, batch, config.num_kv_heads, config.context_length, config.head_size)
         self.store = torch.empty(shape, device=device, dtype=dtype)
         self.length = 0
 
@@ -53,6 +53,12 @@ class LayerCache:
         self.store[1, :, :, self.length : end] = v_BKTD
         self.length = end
         return self.store[0, :, :, :end], self.store[1, :, :, :end]
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these texts of the batch alone."""
+        before = self.store
+        self.store = before.new_empty((2, len(rows), *before.shape[2:]))
+        self.store[:, :, :, : self.length] = before[:, :, :, : self.length].index_select(1, rows)
 
 
 class Attention(nn.Module):

@@ -101,12 +101,16 @@ class Transformer(nn.Module):
     def forward(self, tokens_BT: Tensor, cache: list[LayerCache] | None = None) -> Tensor:
         """Logits (B, T, V) of the token after each of ``tokens_BT`` (int64).
 
-        With a cache from :meth:`make_cache` (B = 1) the tokens continue the text in it and are added to it: first any
-        number, then one at a time.
+        With a cache from :meth:`make_cache` the tokens continue the texts in it and are added to it: first any number,
+        then one at a time.
 
         :raises ValueError: the text is longer than the context.
         """
         return F.linear(self._hidden(tokens_BT, cache), self._head())
+
+    def next_logits(self, tokens_BT: Tensor, cache: list[LayerCache]) -> Tensor:
+        """``self(tokens_BT, cache)[:, -1]``, (B, V), without computing the logits of the other tokens."""
+        return F.linear(self._hidden(tokens_BT, cache)[:, -1], self._head())
 
     def loss(
         self, tokens_BT: Tensor, targets_BT: Tensor, reduction: Reduction = "mean", ignore_index: int = -100
@@ -152,7 +156,7 @@ class Transformer(nn.Module):
         weight: Tensor = (self.head or self.token_embedding).weight
         return weight
 
-    def make_cache(self) -> list[LayerCache]:
-        """Empty room for the keys and values of one text of up to ``context_length`` tokens."""
+    def make_cache(self, batch: int = 1) -> list[LayerCache]:
+        """Empty room for the keys and values of ``batch`` texts of up to ``context_length`` tokens."""
         weight = self.token_embedding.weight
-        return [LayerCache(self.config, weight.device, weight.dtype) for _ in self.blocks]
+        return [LayerCache(self.config, batch, weight.device, weight.dtype) for _ in self.blocks]

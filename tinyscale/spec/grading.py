@@ -69,13 +69,14 @@ class Judge:
     """Name of the model at the endpoint; empty: no judge at hand, only measures that need none."""
     base_url: str = "https://api.openai.com/v1"
     """Endpoint: OpenAI's, vLLM's, llama.cpp's, Ollama's ..."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key; local servers take any."""
+    api_key_env: str = ""
+    """Environment variable that holds the key. Empty: OPENAI_API_KEY at OpenAI's own endpoint, and no key elsewhere."""
     protocol: Protocol = "strict"
     """strict: one call with a JSON schema, reasons before numbers; paper: two turns (Eldan & Li 2023)."""
     temperature: float = 0.0
+    """Below 0: none is sent, for models that take none."""
     seed: int = 0
-    """Sent with each call; an endpoint may ignore it."""
+    """Sent with each call; an endpoint may ignore it. Below 0: none is sent, for endpoints that take none."""
     max_tokens: int = 1_000
     """Longest reply of one turn (tokens)."""
     requests_per_minute: float = 300.0
@@ -287,3 +288,5 @@ class GradeSummary:
     """Day of the prices."""
     calls: int = 0
     """Answered calls, all turns and repeats."""
+    notes: tuple[str, ...] = ()
+    """What could not be said, and why."""
