@@ -139,13 +139,15 @@ def test_a_stray_of_a_late_answer_is_removed(lab: Any) -> None:
     assert lab.run_of(trial).info.run_id == run.info.run_id
 
 
-def test_resumed_after_failure(lab: Any) -> None:
+@pytest.mark.parametrize(("status", "shown"), [("failed", "FAILED"), ("pruned", "KILLED")])
+def test_resumed_after_an_end_that_was_none(lab: Any, status: str, shown: str) -> None:
     trial, records = lab.trial(), lab.records(20)
     projector = lab.projector()
     projector.project(trial, records[:10], 450)
-    projector.finish_trial(trial, lab.result(trial, status="failed", points=(), message="killed four times"))
+    projector.finish_trial(trial, lab.result(trial, status=status, points=(), message="killed four times"))
     run = lab.run_of(trial)
-    assert (run.info.status, run.data.tags["tinyscale.message"]) == ("FAILED", "killed four times")
+    assert (run.info.status, run.data.tags["tinyscale.status"]) == (shown, status)
+    assert run.data.tags["tinyscale.message"] == "killed four times"
     assert not [key for key in run.data.metrics if key.startswith("final/")]
     projector = lab.projector()
     projector.project(trial, records[10:], 900)

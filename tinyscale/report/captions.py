@@ -51,6 +51,14 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
         "Stars are models of this study; lines are the losses that Eldan & Li 2023 print for the same shapes, per "
         "token of another tokenizer and after far more tokens: levels do not compare, slopes do, roughly.",
     ),
+    "grades": (
+        "Grades against loss and size",
+        "Left: scores of this study's models against their bits per byte. Right: their overall score (mean of grammar, "
+        "creativity, consistency and plot) against hidden size, over the lines that Eldan & Li 2023 print, a shade for "
+        "each number of layers. Theirs come from another judge, other prompts and longer training: levels do not "
+        "compare, slopes do, roughly. Their losses are per token of their own tokenizer, and have no place on an axis "
+        "of bits per byte.",
+    ),
     "curves": (
         "Learning curves",
         "Lines are the training loss (means in log-spaced windows, turned into bits per byte with the tokens per byte "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tinyscale.laws.forecast import forecast_error, measured_outcome
+from tinyscale.report.grades import GradesContent
 from tinyscale.spec import Analysis, Forecast, LawFit, Point, Record, Study, Trial, TrialResult
 
 COUNTS = {"total": "all parameters", "non_embedding": "embeddings left out", "effective": "FLOPs a token / 6"}
@@ -36,6 +37,8 @@ class ReportContent:
     """Entropy of the validation text in bits per byte, where it is known."""
     commands: Sequence[str]
     """What to type to get the study again."""
+    grades: GradesContent | None = None
+    """What was graded, or measured without a judge; None: neither, and ``stories`` are shown alone."""
 
     @property
     def points(self) -> list[Point]:

@@ -14,6 +14,7 @@ from tinyscale.laws.select import fitted_points, loss_of, params_of
 from tinyscale.report.content import ReportContent, forecast_rows
 from tinyscale.report.curves import curves_figure
 from tinyscale.report.exponents import exponents_figure
+from tinyscale.report.grades_figure import grades_figure
 from tinyscale.report.holdouts import foretold, held_out
 from tinyscale.report.isoflop import isoflop_figure
 from tinyscale.report.optimum import vocabulary_optimum_figure
@@ -146,6 +147,7 @@ FIGURES: Mapping[str, Callable[[ReportContent], Figure | None]] = {
     "regret": regret_figure,
     "curves": curves_figure,
     "published": published_figure,
+    "grades": grades_figure,
 }
 """In the order of the report."""
 

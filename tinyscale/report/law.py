@@ -49,9 +49,9 @@ def analysis_lines(analysis: Analysis) -> Iterator[str]:
 
 
 def _rate_line(cell: RateCell) -> str:
-    others = ", ".join(
-        f"{rate:.2g} {regret:+.2%}" for rate, regret in zip(cell.rates, cell.regrets, strict=True) if rate != cell.best
-    )
+    regrets = zip(cell.rates, cell.regrets, strict=True)
+    others = [f"{rate:.2g} {regret:+.2%}" for rate, regret in regrets if rate != cell.best]
+    others += [f"{rate:.2g} stopped early" for rate in cell.pruned]
     edge = ", at the edge of those tried" if cell.at_edge else ""
     shape = f"d{cell.hidden_size}-L{cell.num_layers}-V{cell.vocab_size} at {short_count(cell.tokens)} tokens"
-    return f"learning rate of {shape}: {cell.best:.2g} is best{edge}; {others}"
+    return f"learning rate of {shape}: {cell.best:.2g} is best{edge}; {', '.join(others)}"

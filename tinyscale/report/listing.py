@@ -11,6 +11,7 @@ from rich.table import Table
 from tinyscale.plan.planner import Plan
 from tinyscale.plan.quote import Quote
 from tinyscale.spec import Trial, short_count
+from tinyscale.spec.study import Share
 
 PIPE_WIDTH = 160
 """Columns where there is no terminal to ask: wide enough that nothing is cut."""
@@ -37,6 +38,12 @@ def size(number: float) -> str:
         if number >= unit:
             return f"{number / unit:.3g} {letter}"
     return f"{number:.0f} B"
+
+
+def share_words(share: Share) -> str:
+    """What a trial occupies: 1 CPU, 2 x 1 CPU, 0.25 GPU."""
+    each = f"{share.gpus:.3g} GPU" if share.gpus else f"{share.cpus} CPU"
+    return f"{share.workers} x {each}" if share.workers > 1 else each
 
 
 def print_plan(plan: Plan, done: Collection[str]) -> None:
@@ -80,6 +87,7 @@ _COLUMNS: Mapping[str, Callable[[Trial, Quote], str]] = {
     "FLOPs": lambda trial, quote: f"{quote.flops:.1e}",
     "time": lambda trial, quote: duration(quote.seconds),
     "disk": lambda trial, quote: size(quote.disk_bytes),
+    "share": lambda trial, quote: share_words(quote.share),
     "cost": lambda trial, quote: f"{quote.cost or 0.0:.2f}",
 }
 _MAY_BE_SHARED = frozenset(_COLUMNS) - {"params", "non-emb", "FLOPs", "time", "disk", "cost"}
@@ -88,16 +96,19 @@ _MAY_BE_SHARED = frozenset(_COLUMNS) - {"params", "non-emb", "FLOPs", "time", "d
 def plan_totals(plan: Plan, done: Collection[str]) -> list[str]:
     """What is still to be run, in three lines."""
     quotes = [plan.quotes[trial.id] for trial in plan.trials if trial.id not in done]
-    resources = plan.study.resources
-    slots = max(1, (os.cpu_count() or 1) // (resources.workers * resources.cpus)) if not resources.gpus else 1
+    on_gpu, cores = plan.study.resources.on_gpu, os.cpu_count() or 1
     left = sum(quote.seconds for quote in quotes)
-    where = f"one GPU a trial{'' if resources.gpus >= 1 else ' share'}" if resources.gpus else f"{slots} at once here"
+    where = "on one GPU" if on_gpu else f"on the {cores} core(s) here"
     lines = [
         f"to run: {len(quotes)} of {len(plan.trials)} trials, {sum(q.flops for q in quotes):.2e} training FLOPs, "
-        f"{duration(left)} one after another, {where}: {duration(plan.wall_s(slots, skip=done))}",
+        f"{duration(left)} one after another, {where}: {duration(plan.wall_s(1 if on_gpu else cores, skip=done))}",
         f"times rest on {plan.basis}",
         f"disk: up to {size(sum(quote.disk_bytes for quote in quotes))} in the study's folder",
     ]
+    if plan.card:
+        lines.append(f"shares of a GPU are chosen for {plan.card}")
+    if plan.study.resources.scheduler == "asha":
+        lines.append("scheduler asha: learning rates that fall behind are stopped early, so this is the most it takes")
     if any(quote.cost is not None for quote in quotes):
         budget = plan.study.budget
         total = sum(quote.cost or 0.0 for quote in quotes)

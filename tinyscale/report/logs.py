@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from tinyscale.results.lock import FileLock
+from tinyscale.results.state import worked_on
+from tinyscale.results.storage import fetch, fetch_trial
 from tinyscale.results.store import StudyStore
 from tinyscale.spec import Trial
 
@@ -33,18 +34,28 @@ def print_log(store: StudyStore, trial: Trial, lines: int, *, follow: bool = Fal
     :raises ValueError: no worker has begun the trial.
     """
     folder = store.trial(trial.id)
+    fetch_trial(folder, "log.txt")
     if not folder.log.exists():
         raise ValueError(f"{trial.name} has no log: no worker has begun it yet")
-    lock = FileLock(folder.lock)
-    with folder.log.open(encoding="utf-8", errors="replace") as log:
+    with folder.log.open("rb") as log:
         said = deque(log, maxlen=lines)
-        sys.stdout.writelines(said)
-        if not said and not follow:
-            print(f"{trial.name}: its workers said nothing", file=sys.stderr)
-        while follow:
-            running = lock.held()  # asked before the last look, or its last words could be missed
-            sys.stdout.write(log.read())
-            sys.stdout.flush()
-            if not running:
-                return
-            time.sleep(LOOK_EVERY_S)
+        heard = log.tell()
+    _print(b"".join(said))
+    if not said and not follow:
+        print(f"{trial.name}: its workers said nothing", file=sys.stderr)
+    while follow:
+        fetch(store)
+        running = worked_on(folder)  # asked before the last look, or its last words could be missed
+        fetch_trial(folder, "log.txt")
+        with folder.log.open("rb") as log:  # anew: what is fetched is another file each time
+            log.seek(heard)
+            _print(log.read())
+            heard = log.tell()
+        if not running:
+            return
+        time.sleep(LOOK_EVERY_S)
+
+
+def _print(words: bytes) -> None:
+    sys.stdout.write(words.decode(errors="replace"))
+    sys.stdout.flush()

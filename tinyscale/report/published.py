@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
+from tinyscale.grading.paper import paper_rows
 from tinyscale.report.content import ReportContent
 from tinyscale.report.style import GREY, HELD, legend_beside, loss_axis, panels, plain_axis, size_colours
 from tinyscale.spec import Point, short_count
@@ -12,13 +13,10 @@ from tinyscale.spec import Point, short_count
 Shape = tuple[int, int]
 """Hidden size and layers."""
 ELDAN_LI_2023: Mapping[Shape, float] = {
-    (64, 2): 2.38, (64, 4): 2.26, (64, 8): 2.08, (64, 12): 2.02,
-    (128, 2): 1.92, (128, 4): 1.78, (128, 8): 1.65, (128, 12): 1.62,
-    (256, 2): 1.60, (256, 4): 1.47, (256, 8): 1.38, (256, 12): 1.34,
-    (512, 2): 1.39, (512, 4): 1.27, (512, 8): 1.20, (512, 12): 1.19,
-    (768, 1): 1.54, (768, 2): 1.31, (768, 4): 1.20, (768, 8): 1.18, (768, 12): 1.18,
-    (1024, 1): 1.49, (1024, 2): 1.27, (1024, 4): 1.21, (1024, 8): 1.20, (1024, 12): 1.22,
-}  # fmt: skip
+    (row.hidden_size, row.num_layers): row.loss
+    for row in paper_rows()
+    if row.hidden_size is not None and row.num_layers is not None and row.loss is not None
+}
 """Evaluation loss (nats per token of their vocabulary): TinyStories, Eldan & Li 2023."""
 LEAST_MATCHES = 2
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tinyscale.report.listing import console, duration
-from tinyscale.results.lock import FileLock
-from tinyscale.results.state import TrialState, trial_state
+from tinyscale.results.state import TrialState, driven, trial_state
+from tinyscale.results.storage import fetch
 from tinyscale.results.store import StudyStore
 from tinyscale.spec import Trial
 
@@ -45,7 +45,14 @@ def _status_row(trial: Trial, state: TrialState) -> dict[str, Any]:
     }
 
 
-_COLOURS = {"done": "green", "running": "cyan", "failed": "red", "diverged": "red", "stopped": "yellow"}
+_COLOURS = {
+    "done": "green",
+    "running": "cyan",
+    "failed": "red",
+    "diverged": "red",
+    "pruned": "blue",
+    "stopped": "yellow",
+}
 
 
 def status_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -54,7 +61,7 @@ def status_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("trial", no_wrap=True)
     table.add_column("state")
     for column in ("progress", "eval bpb", "time left"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", min_width=8)
     table.add_column("message")
     for row in rows:
         colour = _COLOURS.get(row["state"], "default")
@@ -96,6 +103,7 @@ def watch_status(name: str, store: StudyStore, trials: Sequence[Trial]) -> None:
                 else:
                     lines.show(rows)
                 time.sleep(LOOK_EVERY_S)
+                fetch(store)
     except KeyboardInterrupt:  # the reader has seen enough; the study goes on
         pass
     print_status(name, status_rows(store, trials))
@@ -103,7 +111,7 @@ def watch_status(name: str, store: StudyStore, trials: Sequence[Trial]) -> None:
 
 def _runs(store: StudyStore, rows: Sequence[Mapping[str, Any]]) -> bool:
     """A driver is there, or a worker that outlives it for a moment."""
-    return FileLock(store.lock).held() or any(row["state"] == "running" for row in rows)
+    return driven(store) or any(row["state"] == "running" for row in rows)
 
 
 class _Lines:

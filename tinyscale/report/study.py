@@ -5,11 +5,13 @@ from pathlib import Path
 
 from tinyscale.laws.forecast import study_forecasts
 from tinyscale.laws.study import StudyLaw
+from tinyscale.report.grades import read_grades_content
 from tinyscale.report.page import ReportContent, write_report
 from tinyscale.report.stories import PROMPTS, Storyteller
 from tinyscale.results.journal import read_journal
 from tinyscale.results.points import read_results
-from tinyscale.results.store import StudyStore
+from tinyscale.results.storage import fetch_trial
+from tinyscale.results.store import StudyStore, TrialFolder
 from tinyscale.spec import Analysis, ResolvedStudy, TrialResult, read_json
 
 STORY_TOKENS = 200
@@ -24,6 +26,8 @@ def report_study(store: StudyStore, fitted: StudyLaw, commands: Sequence[str]) -
     results = read_results(store)
     wanted = {trial.id: results[trial.id] for trial in resolved.trials if trial.id in results}
     best = _best(list(wanted.values()))
+    grades = read_grades_content(store, wanted.values())
+    beside = grades is not None and grades.beside
     content = ReportContent(
         study=resolved.study,
         trials=resolved.trials,
@@ -33,10 +37,11 @@ def report_study(store: StudyStore, fitted: StudyLaw, commands: Sequence[str]) -
         law_refused=fitted.refused,
         forecasts=study_forecasts(store.forecasts, resolved.trials),
         analysis=fitted.analysis or Analysis(),
-        stories=_stories(store.trial(best.trial_id).path) if best else (),
+        stories=_stories(store.trial(best.trial_id)) if best and not beside else (),
         stories_from=best.name if best else "",
         entropy_bpb=resolved.entropy_bpb,
         commands=commands,
+        grades=grades,
     )
     return write_report(store, content)
 
@@ -47,7 +52,8 @@ def _best(results: Sequence[TrialResult]) -> TrialResult | None:
     return min(scored, key=lambda result: result.points[-1].bpb, default=None)
 
 
-def _stories(folder: Path) -> tuple[tuple[str, str], ...]:
+def _stories(folder: TrialFolder) -> tuple[tuple[str, str], ...]:
     """A few stories of one model; a fixed seed, so the same model always tells the same."""
-    teller = Storyteller(folder)
+    fetch_trial(folder, "model")
+    teller = Storyteller(folder.path)
     return tuple((prompt, "".join(teller.tell(prompt, max_tokens=STORY_TOKENS))) for prompt in PROMPTS)

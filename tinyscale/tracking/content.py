@@ -19,7 +19,7 @@ LONGEST_TAG = 5000
 NOTE, PARENT = "mlflow.note.content", "mlflow.parentRunId"
 EXPERIMENT_KIND = "mlflow.experimentKind"
 """Tag of the experiment: its page opens without asking what kind of work it holds."""
-RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
+RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "pruned": "KILLED", "failed": "FAILED"}
 LEADERBOARD_COLUMNS = ("rank", "trial", "status", "bpb", "loss", "params", "tokens", "flops", "vocab_size", "hold-out")
 
 

@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyscale.spec import Forecast, Record, Study, Trial, TrialResult, digest
+from tinyscale.spec import Forecast, Grade, GradeSummary, Record, Story, Study, Trial, TrialResult, digest
 from tinyscale.spec.study import Setting
-from tinyscale.tracking import content
+from tinyscale.tracking import content, views
+from tinyscale.tracking import grades as judged
 from tinyscale.tracking.cursor import Cursor, Sent
 from tinyscale.tracking.link import Link
 from tinyscale.tracking.origin import Origin, find_origin
 from tinyscale.tracking.points import budget_points, forecast_points, metric_key, points
 from tinyscale.tracking.runs import Runs, Table
+from tinyscale.tracking.traces import finalist_traces, send_traces
 from tinyscale.tracking.uri import artifact_location, mask, resolve_uri
 
 LEADERBOARD = "leaderboard.json"
@@ -56,6 +58,7 @@ class Projector:
         self.uri = resolve_uri(study.tracking, storage)
         self._study = study
         self._artifacts = artifact_location(self.uri, storage)
+        self._warn = warn
         self._cursor = Cursor(cursor, mask(self.uri))
         where = [] if storage == Path("runs") else ["--storage", str(storage)]
         self._link = Link(self.uri, warn, later=shlex.join(["tinyscale", "track", study.name, *where]))
@@ -171,6 +174,48 @@ class Projector:
             if shown:
                 runs.tables(runs.study_id, shown)
             runs.close(runs.study, "FINISHED", {content.STATUS: "done", **(tags or {})}, ended_ms)
+
+        return self._attempt(send, at_once=True)
+
+    def send_grades(
+        self,
+        summary: GradeSummary,
+        trials: Mapping[str, Trial],
+        stories: Sequence[Story],
+        grades: Sequence[Grade],
+    ) -> bool:
+        """Send what one judge said: metrics and tags of each trial's run, tables of the study's, traces of finalists.
+
+        Sent again, it adds nothing. Of two judges' gradings the one sent last stands in the metrics, and tags say whose
+        they are; the traces of both stay. Send grades after the trials: a study whose run had ended stays ended.
+
+        :param trials: by the name of the model that they gave.
+        :param stories: of the models.
+        :raises ValueError: the summary is of no judge.
+        """
+        instrument = summary.instrument
+        if instrument is None:
+            raise ValueError("measures without a judge are no grades, and have no place among a run's metrics")
+
+        def send(runs: Runs) -> None:
+            told = judged.judge_tags(instrument)
+            run_ids: dict[str, str] = {}
+            for score in summary.scores:
+                if trial := trials.get(score.model):
+                    run_id = run_ids[score.model] = self._run(runs, trial, None).info.run_id
+                    runs.tag(run_id, told | judged.score_tags(score))
+                    runs.replaced_metrics(run_id, judged.grade_metrics(score), judged.ALL_METRICS)
+            runs.save_view(views.GRADES_TAG, views.grades_view(time.time_ns() // 1_000_000))
+            tables = {judged.SUMMARY: judged.summary_table(summary)}
+            tables[judged.STORIES] = judged.story_table(stories, grades, instrument.model)
+            runs.tables(runs.study_id, tables)
+            runs.tag(runs.study_id, told | judged.study_tags(summary))
+            traces = finalist_traces(summary, stories, grades, run_ids)
+            try:
+                send_traces(self.uri, runs.experiment, self._study.name, instrument.model, traces, runs.ids())
+            except NotImplementedError as error:  # a server older than MLflow 3.4
+                self._warn(f"the grades are in MLflow, but no traces of stories: {error}")
+            runs.close_again()
 
         return self._attempt(send, at_once=True)
 

@@ -1,6 +1,7 @@
 """The runs of one study in one store: found again by their tags at every start, made where they are missing."""
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from tinyscale.tracking.points import MetricPoint
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+LOGGED_ARTIFACTS = "mlflow.loggedArtifacts"
+"""Tag: which artifacts MLflow shows as tables."""
 METRICS_PER_BATCH = 1000
 """MLflow's limit for one log_batch."""
 DIGEST_LENGTH = 12
@@ -49,7 +52,7 @@ class Runs:
         self._client = client
         self._study = study
         self._origins = origins
-        self._experiment = self._open_experiment(artifacts)
+        self.experiment = self._open_experiment(artifacts)
         self._trials: dict[str, list[Any]] = {}
         """Runs by trial id, oldest first: more than one where a trial was begun anew from nothing."""
         parent, seen = None, set()
@@ -70,10 +73,12 @@ class Runs:
         tags = content.study_tags(study) | newest.tags
         if newest.versions:
             tags["tinyscale.versions"] = newest.versions
+        before = parent.data.tags.get(content.STATUS, "") if parent else ""
         parent = parent or self._create(study.name, tags, round(1000 * origins[0].started_s))
         self.study = parent
         self.study_id = str(parent.info.run_id)
         self.tag(self.study_id, tags)
+        self._ended = None if parent.info.status == "RUNNING" else (parent.info.status, parent.info.end_time, before)
         self.reopen(parent)
         for run in (run for runs in self._trials.values() for run in runs):
             if run.data.tags.get(content.PARENT) != self.study_id:  # the study's run was deleted by hand
@@ -126,7 +131,7 @@ class Runs:
     def changed_metrics(self, run_id: str, metrics: Mapping[str, float], timestamp_ms: int) -> None:
         """Send the metrics whose newest value in the store is another, so that saying a thing twice adds no point."""
         stored = self._client.get_run(run_id).data.metrics
-        changed = {key: value for key, value in metrics.items() if stored.get(key) != value}
+        changed = {key: value for key, value in metrics.items() if not _same(stored.get(key), value)}
         self.metrics(run_id, [(key, value, timestamp_ms, 0) for key, value in changed.items()])
 
     def upload(self, run_id: str, paths: Sequence[Path]) -> None:
@@ -141,7 +146,10 @@ class Runs:
         """Tables by file name, shown as such (MLflow's own log_table would append to the last launch's)."""
         for name, table in tables.items():
             self._client.log_dict(run_id, {"columns": table.columns, "data": table.rows}, name)
-        self.tag(run_id, {"mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"} for name in tables])})
+        listed = json.loads(self._client.get_run(run_id).data.tags.get(LOGGED_ARTIFACTS, "[]"))
+        others = [entry for entry in listed if entry.get("path") not in tables]
+        named = [{"path": name, "type": "table"} for name in tables]
+        self.tag(run_id, {LOGGED_ARTIFACTS: json.dumps(others + named)})
 
     def reopen(self, run: Any) -> None:
         """Work on the run goes on, after an end or a stop."""
@@ -155,6 +163,26 @@ class Runs:
         self.tag(run.info.run_id, tags)
         self._client.set_terminated(run.info.run_id, status, ended_ms)
         run.info._status = status
+
+    def replaced_metrics(self, run_id: str, metrics: Mapping[str, float], family: Sequence[str]) -> None:
+        """Send the metrics whose newest value is another; of the ``family``, those left unsaid become not a number.
+
+        MLflow forgets no metric of a run, and a value that no longer holds must not stand beside those that do.
+        """
+        stored = self._client.get_run(run_id).data.metrics
+        stale = {key: math.nan for key in family if key in stored and key not in metrics}
+        self.changed_metrics(run_id, {**stale, **metrics}, time.time_ns() // 1_000_000)
+
+    def close_again(self) -> None:
+        """What was sent was an addendum: a study's run that had ended before this process has ended as it had."""
+        if self._ended and self.study.info.status == "RUNNING":
+            status, ended_ms, said = self._ended
+            self.close(self.study, status, {content.STATUS: said}, ended_ms)
+
+    def save_view(self, tag: str, view: str) -> None:
+        """Offer a saved view on the experiment's page, unless it is there."""
+        if tag not in self._client.get_experiment(self.experiment).tags:
+            self._client.set_experiment_tag(self.experiment, tag, view)
 
     def _open_experiment(self, artifacts: str | None) -> str:
         found = self._client.get_experiment_by_name(self._study.name)
@@ -176,7 +204,7 @@ class Runs:
         token = None
         while True:
             page = self._client.search_runs(
-                [self._experiment],
+                [self.experiment],
                 f"tags.`{content.KIND}` LIKE '%'",
                 order_by=["attributes.start_time ASC"],
                 page_token=token,
@@ -187,7 +215,7 @@ class Runs:
                 return
 
     def _create(self, name: str, tags: Mapping[str, str], started_ms: int | None = None) -> Any:
-        return self._client.create_run(self._experiment, start_time=started_ms, tags=dict(tags), run_name=name[:250])
+        return self._client.create_run(self.experiment, start_time=started_ms, tags=dict(tags), run_name=name[:250])
 
     def _complete(self, run: Any, trial: Trial, journal: str | None, derived: Mapping[str, Setting]) -> None:
         """Bring a run that was just made, or only half made before a kill, to what a trial's run holds."""
@@ -210,3 +238,7 @@ class Runs:
         name, source = content.corpus_name(self._study.corpus), content.corpus_source(self._study.corpus)
         dataset = Dataset(name, digest[:DIGEST_LENGTH], source_type=self._study.corpus.source, source=source)
         self._client.log_inputs(run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "train")])])
+
+
+def _same(stored: float | None, value: float) -> bool:
+    return stored is not None and (stored == value or (math.isnan(stored) and math.isnan(value)))

@@ -6,6 +6,7 @@ runs table folds the trials under the study's run and shows no metric, and its c
 
 import json
 
+from tinyscale.spec import CRITERIA
 from tinyscale.tracking import content
 
 VIEW_ID, VIEW_NAME = "tinyscale-trials", "Trials, best first"
@@ -24,9 +25,34 @@ COLUMNS = (
 )
 
 
+GRADES_ID, GRADES_NAME = "tinyscale-grades", "Graded trials, best stories first"
+GRADES_TAG = f"mlflow.sharedViewState.{GRADES_ID}"
+GRADE_COLUMNS = (
+    "metrics.`grade/overall`",
+    *(f"metrics.`grade/{name}`" for name in CRITERIA),
+    "metrics.`final/bpb`",
+    "metrics.`final/params`",
+    "metrics.`grade/stories`",
+    "metrics.`grade/ungraded`",
+    "tags.`tinyscale.judge`",
+)
+
+
+def grades_view(created_ms: int) -> str:
+    """The tag's value for graded trials, sorted by their overall score."""
+    state: dict[str, object] = {
+        "searchFilter": f"tags.`{content.KIND}` = 'trial' AND metrics.`grade/stories` > 0",
+        "orderByKey": GRADE_COLUMNS[0],
+        "orderByAsc": False,
+        "selectedColumns": GRADE_COLUMNS,
+        "runsHiddenMode": "FIRST_20_RUNS",
+    }
+    return _envelope(GRADES_NAME, state, created_ms)
+
+
 def trials_view(created_ms: int) -> str:
     """The tag's value: trials only, sorted by bits per byte, x-axis of all charts train/tokens."""
-    state = {
+    state: dict[str, object] = {
         "searchFilter": f"tags.`{content.KIND}` = 'trial'",
         "orderByKey": COLUMNS[0],
         "orderByAsc": True,
@@ -34,8 +60,11 @@ def trials_view(created_ms: int) -> str:
         "runsHiddenMode": "FIRST_20_RUNS",
         "globalLineChartConfig": {"xAxisKey": "metric", "selectedXAxisMetricKey": "train/tokens", "lineSmoothness": 0},
     }
-    envelope = {"name": VIEW_NAME, "createdAt": created_ms, "updatedAt": created_ms, "state": json.dumps(state)}
-    return json.dumps(envelope)
+    return _envelope(VIEW_NAME, state, created_ms)
+
+
+def _envelope(name: str, state: dict[str, object], created_ms: int) -> str:
+    return json.dumps({"name": name, "createdAt": created_ms, "updatedAt": created_ms, "state": json.dumps(state)})
 
 
 def links(experiment_id: str) -> str:
