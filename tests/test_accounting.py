@@ -14,6 +14,7 @@ from tinyscale.accounting import (
     device_peak,
     flops_per_token,
     model_bytes,
+    training_bytes,
     training_flops,
 )
 from tinyscale.model.presets import preset_defaults
@@ -163,3 +164,36 @@ def test_devices_without_a_known_peak_have_none(name):
 
 def test_other_precisions_have_no_peak():
     assert device_peak("NVIDIA L4", "fp32") is None
+
+
+@pytest.mark.parametrize("preset", get_args(Preset))
+@pytest.mark.parametrize(("hidden", "layers", "vocab"), [(64, 2, 512), (64, 6, 512), (128, 3, 2048)])
+def test_activations_are_counted_as_autograd_keeps_them(preset, hidden, layers, vocab):
+    sizes = {"num_heads": 4, "num_kv_heads": 4, "intermediate_size": 3 * hidden, "context_length": 64}
+    config = preset_config(preset, vocab_size=vocab, hidden_size=hidden, num_layers=layers, **sizes)
+    model, sequences = Transformer(config, "torch"), 8
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = (tensor, storage.nbytes())  # held, so that no address comes again
+        return tensor
+
+    text = torch.randint(vocab, (sequences, 65))
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.loss(text[:, :-1], text[:, 1:])
+    saved = sum(size for _, size in kept.values())
+    tokens = sequences * 64
+    counted = training_bytes(config, sequences) - training_bytes(config, 0) - 8 * vocab * tokens  # the loss's own two
+    assert saved <= 1.02 * counted
+    assert counted <= 1.15 * saved
+
+
+def test_state_is_counted_in_bytes_a_parameter():
+    total = count_parameters(GPT2_124M).total
+    assert training_bytes(GPT2_124M, 0) == 18 * total
+    assert training_bytes(GPT2_124M, 0, workers=4) == 12 * total
+    whole, fused = (training_bytes(GPT2_124M, 64, fused_loss=fused) for fused in (False, True))
+    assert whole - fused == 12 * 50_257 * (64 * 1024 - 8192)

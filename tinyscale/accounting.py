@@ -100,6 +100,30 @@ def checkpoint_bytes(model: ModelConfig) -> int:
     return 3 * model_bytes(model)
 
 
+_LOGIT_ROWS = 8_192
+"""Rows of logits that are there at once with the fused loss."""
+
+
+def training_bytes(model: ModelConfig, sequences: int, *, workers: int = 1, fused_loss: bool = False) -> int:
+    """Memory that a worker needs for training steps: what stays between steps, and what autograd keeps within one.
+
+    Weights and gradients in fp32, both moments of AdamW in fp32 over the workers (ZeRO-1, Rajbhandari et al. 2020),
+    and the weights in bf16 that autocast makes: 10 + 8 / workers bytes a parameter. Activations are counted as
+    PyTorch's own ops save them in fp32, without recomputation; bf16 keeps about two thirds of that and our kernels
+    less, which pays for gradients of activations. Logits, their log-softmax and its gradient: 12 V bytes a token.
+
+    :param sequences: of a forward pass, each of the whole context.
+    :param fused_loss: logits are computed some rows at a time, as on GPUs.
+    """
+    tokens = sequences * model.context_length
+    parameters = count_parameters(model).total
+    rotated = 2 * model.hidden_size if model.positions == "rope" else 0
+    layer = 8 * model.hidden_size + rotated + 2 * _mlp_inputs(model) * model.intermediate_size
+    activations = _FP32_BYTES * tokens * (model.num_layers * layer + 4 * model.hidden_size)
+    logits = 3 * _FP32_BYTES * model.vocab_size * (min(tokens, _LOGIT_ROWS) if fused_loss else tokens)
+    return 10 * parameters + -(-8 * parameters // workers) + activations + logits
+
+
 _BF16_PEAKS: tuple[tuple[str, float, str], ...] = (
     # A pattern for torch.cuda.get_device_name(), FLOP/s, source. Dense: data sheets that quote sparsity are halved.
     # GeForce cards accumulate in fp32 at half the rate of their fp16-accumulate peak; training needs the former.

@@ -27,6 +27,7 @@ space:
 holdout:
   - {hidden_size: 96, tokens: 60k}
 law: {bootstraps: 100}
+grading: {completions: 1, max_tokens: 30, models: 2, calibration: 5, bootstraps: 100}
 """
 
 
@@ -101,6 +102,9 @@ def test_a_launch_ends_with_verdict_and_report(home: Path, launched: str) -> Non
     trial = next((study / "trials").glob("d32-L1-V300-D40k-*"))
     names = {path.name for path in trial.iterdir()}
     assert {"trial.json", "journal.jsonl", "result.json", "model", "log.txt"} <= names
+    log = (trial / "log.txt").read_text()
+    assert "d32-L1-V300-D40k-s0 on " in log
+    assert re.search(r"step 156/156  .* bits/byte", log)
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -170,12 +174,13 @@ def test_an_added_size_runs_only_its_trials(home: Path, launched: str) -> None:
 
 
 def test_the_readme_shows_every_job_there_is(said: dict[str, str]) -> None:
-    assert list(said) == ["plan", "launch", "status", "fit", "report", "track", "generate"]
+    assert list(said) == ["plan", "launch", "status", "fit", "report", "track", "generate", "grade"]
     assert "to run: 10 of 10 trials" in said["plan"]
     assert "10 done" in said["status"]
     assert "9 points" in said["fit"]
     assert said["report"].strip() == "runs/quickstart/report.html"
     assert said["generate"].startswith("Once upon a time")
+    assert "no judge asked" in said["grade"]
 
 
 def test_fit_and_status_as_json_and_a_story_again(home: Path, said: dict[str, str]) -> None:

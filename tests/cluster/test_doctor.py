@@ -18,7 +18,7 @@ from tinyscale.cluster.findings import (
     check_versions,
 )
 from tinyscale.cluster.probe import Card, Facts, Probe, versions
-from tinyscale.spec.study import Resources, Tracking
+from tinyscale.spec.study import Resources, Share, Tracking
 
 BLACKWELL = Card(name="NVIDIA RTX PRO 6000", capability="12.0", kernels="sm_120")
 HOPPER = Card(name="NVIDIA H200", capability="9.0", kernels="sm_90")
@@ -67,8 +67,10 @@ def test_room_clock_and_capacity() -> None:
     assert check_clock("there", -3.0, 2.0).level == "ok"  # the network alone may account for that
     assert check_clock("there", 3.0, 0.001).words.startswith("+3.000 s against the driver's")
     assert check_clock("there", 3.0, 0.001).level == "note"
-    assert check_capacity(Resources(cpus=2), [{"CPU": 5.0}]).words == "2 trial(s) at once"
-    assert check_capacity(Resources(gpus=1), [{"CPU": 5.0}]).level == "stop"
+    assert check_capacity([Share(cpus=2)], [{"CPU": 5.0}]).words == "2 trial(s) at once"
+    mixed = check_capacity([Share(cpus=2), Share()], [{"CPU": 5.0}])
+    assert mixed.words == "2 of the largest trials to 5 of the smallest at once"
+    assert check_capacity([Share(), Share(gpus=1)], [{"CPU": 5.0}]).level == "stop"
 
 
 def test_a_folder_is_tried_as_a_trial_uses_it(tmp_path: Path) -> None:
@@ -113,9 +115,19 @@ def test_mlflow_is_asked_and_its_password_is_not_printed(server: str, tmp_path: 
     assert "secret" not in f"{up} {down} {nobody}"
 
 
-def test_an_object_store_is_refused_before_any_cluster_is_asked(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("storage", "words"),
+    [
+        ("s3://key:hush@bucket/runs", "holds credentials"),
+        ("ftp://host/runs", "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or file:///FOLDER"),
+    ],
+)
+def test_a_storage_that_cannot_be_is_refused_before_any_cluster_is_asked(
+    tmp_path: Path, storage: str, words: str
+) -> None:
     command = [str(Path(sys.executable).with_name("tinyscale")), "doctor", "--address", "192.0.2.1:1"]
-    ran = subprocess.run([*command, "--storage", "s3://bucket/runs"], capture_output=True, text=True, cwd=tmp_path)
-    assert ran.returncode == 3
-    assert "an object store does none of these" in ran.stdout
-    assert len(ran.stdout.splitlines()) == 1
+    ran = subprocess.run([*command, "--storage", storage], capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 2
+    said = " ".join(ran.stderr.replace("│", " ").split())
+    assert words in said
+    assert "hush" not in said

@@ -34,6 +34,7 @@ train: {batch_size: 8, eval_bytes: 10k}
 space:
   - hidden_size: [16, 24]
     tokens: 10k
+resources: {engine: torch}  # and no import of DeepSpeed for each launch
 law: {bootstraps: 100}
 """
 HAS_NAMESPACES = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0

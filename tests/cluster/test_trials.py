@@ -16,7 +16,6 @@ from tinyscale.cluster import (
     TrialFailed,
     TrialReported,
     TrialRestarted,
-    TrialStarted,
     run_trials,
 )
 from tinyscale.cluster.session import ray_session
@@ -166,34 +165,3 @@ def test_what_cannot_run_here_is_refused_before_it_waits(store, make_jobs):
     study = replace(STUDY, resources=Resources(workers=1_000, cpus=2))
     with pytest.raises(PreflightError, match=r"1000 worker\(s\) of 2 CPU"):
         launch(store, make_jobs(store, range(1), steps=10, workers=1_000), study)
-
-
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs 2 cores")
-def test_two_workers_train_one_trial_and_survive_a_kill(store, make_jobs, tmp_path):
-    import psutil
-
-    study = replace(STUDY, resources=Resources(workers=2, engine="zero", max_failures=2))
-    jobs = make_jobs(store, range(1), steps=150, engine="zero", workers=2)
-    killed: list[int] = []
-
-    def kill(event: Event) -> None:
-        if isinstance(event, TrialReported) and event.record.step >= 10 and not killed:
-            ranks = [p for p in psutil.Process().children(recursive=True) if "RayTrainWorker" in p.name()]
-            assert len(ranks) == 2
-            ranks[-1].kill()
-            killed.append(ranks[-1].pid)
-
-    outcome, events = launch(store, jobs, study, on_event=kill)
-    assert outcome.finished == tuple(job.trial.id for job in jobs)
-    assert killed
-    (restart,) = [e for e in events if isinstance(e, TrialRestarted)]
-    assert restart.trial_id == jobs[0].trial.id
-    assert "rank " in restart.message
-    assert [e.trial_id for e in events if isinstance(e, TrialStarted)] == [jobs[0].trial.id] * 2
-    for job in jobs:
-        folder = store.trial(job.trial.id)
-        assert steps(folder) == list(range(10, 151, 10))
-        assert read_json(TrialResult, folder.result).workers == 2
-    alone = undisturbed(replace(jobs[0], workers=1), tmp_path / "alone")
-    both = read_json(TrialResult, store.trial(jobs[0].trial.id).result)
-    assert both.points[0].loss == pytest.approx(alone.points[0].loss, rel=1e-4)

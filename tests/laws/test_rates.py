@@ -7,7 +7,8 @@ import pytest
 
 from tinyscale.laws import fit_points
 from tinyscale.laws.rates import rate_cells
-from tinyscale.spec import Point
+from tinyscale.plan.recipe import resolve
+from tinyscale.spec import Point, Trial
 from tinyscale.spec.study import LawOptions
 
 MakePoints = Callable[..., list[Point]]
@@ -52,6 +53,22 @@ def test_a_best_rate_at_the_edge_is_said(points: MakePoints) -> None:
     first = points()[0]
     (cell,) = rate_cells(at_rates(first, {1e-3: 1.2, 2e-3: 1.1, 4e-3: 1.0}))
     assert cell.at_edge
+
+
+def test_rates_that_were_stopped_early_were_tried_as_well(points: MakePoints) -> None:
+    first, other = (replace(point, hidden_size=16) for point in points()[:2])
+
+    def stopped(rate: float) -> Trial:
+        settings = {"hidden_size": 16, "num_layers": 2, "vocab_size": 512, "tokens": first.tokens}
+        model, train = resolve(settings | {"context_length": 125, "batch_size": 1, "learning_rate": rate})
+        return Trial(model=model, train=train, corpus="c", tokenizer="t")
+
+    (cell,) = rate_cells([*at_rates(first, {4e-3: 1.0}), other], [stopped(8e-3), stopped(1e-3)])
+    assert (cell.rates, cell.pruned, cell.best, cell.at_edge) == ((4e-3,), (1e-3, 8e-3), 4e-3, False)
+    assert cell.regrets == (0.0,)
+    both = at_rates(first, {1e-3: 1.1, 4e-3: 1.0})
+    (cell,) = rate_cells(both, [stopped(1e-3)])  # of one seed it was stopped, of another not
+    assert (cell.rates, cell.pruned, cell.at_edge) == ((1e-3, 4e-3), (), True)
 
 
 def test_cells_differ_by_shape_vocabulary_and_tokens_and_holdouts_are_not_looked_at(points: MakePoints) -> None:

@@ -3,10 +3,10 @@
 import os
 import sys
 
-from tinyscale.cli import launching, reading, watching
+from tinyscale.cli import grading, launching, reading, watching
 from tinyscale.cli.common import BAD_STUDY, PREFLIGHT, app
 
-__all__ = ["launching", "main", "reading", "watching"]  # importing the verbs registers them
+__all__ = ["grading", "launching", "main", "reading", "watching"]  # importing the verbs registers them
 
 
 def main() -> None:

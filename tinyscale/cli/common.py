@@ -33,10 +33,26 @@ def _number(text: str) -> float:
         raise typer.BadParameter(f"{text!r} is not a number (such as 1e15 or 2M)") from error
 
 
+def _storage(text: str) -> Path:
+    """The folder to work in; of an object store, one of this machine that mirrors it."""
+    from tinyscale.data.cache import default_cache
+    from tinyscale.results.storage import open_storage
+
+    try:
+        return open_storage(str(text), default_cache())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's YAML file.", show_default=False)]
 StudyRef = Annotated[str, typer.Argument(metavar="STUDY", help="Its YAML file, or its name.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value; C is YAML.")]
-Storage = Annotated[Path, typer.Option(help="Folder of all studies' results.")]
+Storage = Annotated[
+    Path,
+    typer.Option(
+        parser=_storage, metavar="FOLDER|URI", help="All studies' results: a folder, or s3://BUCKET/PREFIX (or gs://)."
+    ),
+]
 Count = Annotated[float | None, typer.Option(parser=_number, metavar="NUMBER", help="Such as 1e15 or 2M.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 RUNS = Path("runs")
@@ -46,17 +62,23 @@ def plan_of(study: Path, set_: list[str] | None, storage: Path, *, offline: bool
     """The plan of a study's file, times quoted from what is stored of it."""
     from tinyscale.plan.planner import make_plan
     from tinyscale.results.points import read_results
+    from tinyscale.results.storage import fetch
     from tinyscale.spec.load import load_study
 
     loaded = load_study(study, set_ or ())
-    return make_plan(loaded, offline=offline, measured=read_results(StudyStore(storage / loaded.name)))
+    store = StudyStore(storage / loaded.name)
+    fetch(store)
+    return make_plan(loaded, offline=offline, measured=read_results(store))
 
 
 def stored(study: str, storage: Path) -> "tuple[StudyStore, ResolvedStudy]":
-    """A launched study by its YAML file or its name.
+    """A launched study by its YAML file or its name, fetched from an object store if it is there.
+
+    What a verb writes into its folder, :func:`tinyscale.results.storage.publish` sends there.
 
     :raises ValueError: it was never launched into this storage.
     """
+    from tinyscale.results.storage import fetch, known_studies, shown
     from tinyscale.spec import ResolvedStudy, read_json
 
     name = study
@@ -65,9 +87,10 @@ def stored(study: str, storage: Path) -> "tuple[StudyStore, ResolvedStudy]":
 
         name = load_study(Path(study)).name
     store = StudyStore(storage / name)
+    fetch(store)
     if not store.study.exists():
-        known = sorted(path.parent.name for path in storage.glob("*/study.json"))
-        raise ValueError(f"{study}: not launched into {storage}; known there: {', '.join(known) or 'none'}")
+        known = ", ".join(known_studies(storage)) or "none"
+        raise ValueError(f"{study}: not launched into {shown(storage)}; known there: {known}")
     return store, read_json(ResolvedStudy, store.study)
 
 

@@ -34,7 +34,7 @@ def plan(study: StudyFile, set_: Overrides = None, storage: Storage = RUNS, as_j
     if as_json:
         print_json(made.rows())
     else:
-        print_plan(made, finished_ids(StudyStore(storage / made.study.name)))
+        print_plan(made, finished_ids(StudyStore(storage / made.study.name), made.study.resources.scheduler))
 
 
 @app.command()
@@ -64,6 +64,7 @@ def launch(
     from tinyscale.cluster.doctor import preflight
     from tinyscale.cluster.live import LiveView
     from tinyscale.cluster.lock import StudyLock
+    from tinyscale.cluster.mirrored import keep
     from tinyscale.cluster.signals import StopOnSignal
     from tinyscale.cluster.study import run_study
     from tinyscale.cluster.track import send_study
@@ -78,7 +79,8 @@ def launch(
     if address:
         preflight(made, storage, default_cache(), address, say)
     with StudyLock(store.lock):
-        with StopOnSignal(say) as should_stop, LiveView(made, finished_ids(store)) as view:
+        done = finished_ids(store, made.study.resources.scheduler)
+        with StopOnSignal(say) as should_stop, LiveView(made, done) as view:
             launched = run_study(
                 made,
                 storage,
@@ -90,6 +92,7 @@ def launch(
             )
         page = report_study(store, launched.law, [_command(study, set_)])
         send_study(launched.projector, store)
+        keep(store)
     print_law(store, launched.law)
     say(f"report: {page}")
     say(f"browse: {ui_command(launched.projector.uri)}")

@@ -29,6 +29,7 @@ def fit(
     """Fit the law again from the stored results, or fit that of any table of runs."""
     from tinyscale.laws.study import StudyLaw, fit_study
     from tinyscale.report.law import print_law
+    from tinyscale.results.storage import publish
 
     if bool(study) == bool(points):
         raise ValueError("fit takes a study, or a table of runs with --points CSV: one of the two")
@@ -52,6 +53,7 @@ def fit(
         raise ValueError("--columns, --exclude, --drop-highest and --save go with --points CSV; a study has its own")
     store, _ = stored(study, storage)
     fitted = fit_study(store)
+    publish(store)
     if as_json:
         print_json(fitted)
     else:
@@ -99,14 +101,18 @@ def report(study: StudyRef, storage: Storage = RUNS) -> None:
     """Write the report again from the stored results."""
     from tinyscale.laws.study import fit_study
     from tinyscale.report.study import report_study
+    from tinyscale.results.storage import publish
 
     store, _ = stored(study, storage)
     say(str(report_study(store, fit_study(store), [shlex.join(["tinyscale", "launch", study])])))
+    publish(store)
 
 
 @app.command()
 def generate(
-    model: Annotated[Path, typer.Argument(help="Folder of a trial or of its model.", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(help="Folder of a trial or of its model, or its s3:// URI.", show_default=False)
+    ],
     prompt: Annotated[str | None, typer.Option(help="How the story begins; without it, asks again and again.")] = None,
     tokens: Annotated[int, typer.Option(help="Largest number of tokens.", min=1)] = 200,
     temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0.0)] = 0.8,
@@ -114,9 +120,12 @@ def generate(
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
 ) -> None:
     """Tell a story with a finished trial's model."""
+    from tinyscale.data.cache import default_cache
     from tinyscale.report.stories import Storyteller
+    from tinyscale.results.objects import is_uri
+    from tinyscale.results.storage import fetch_model
 
-    teller = Storyteller(model)
+    teller = Storyteller(fetch_model(model, default_cache()) if is_uri(model) else Path(model))
     for beginning in [prompt] if prompt is not None else _ask():
         print(beginning, end="", flush=True)
         for piece in teller.tell(beginning, max_tokens=tokens, temperature=temperature, top_p=top_p, seed=seed):

@@ -15,7 +15,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Until nothing runs, or Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """One line a trial: waiting, running with progress and ETA, stopped, done, diverged or failed."""
+    """One line a trial: waiting, running with progress and ETA, stopped, done, diverged, pruned or failed."""
     from tinyscale.report.status import print_status, status_rows, watch_status
 
     store, resolved = stored(study, storage)
@@ -51,6 +51,7 @@ def stop(
     """Ask a running study to checkpoint and stop, and wait for it. Exit code 1: it still runs."""
     from tinyscale.cluster.stop import stop_study
     from tinyscale.report.status import status_rows, summary
+    from tinyscale.results.storage import fetch
 
     store, resolved = stored(study, storage)
     try:
@@ -58,6 +59,7 @@ def stop(
     except TimeoutError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from error
+    fetch(store)
     said = "stopped; launch again to go on" if stopped else "nothing runs"
     say(f"{resolved.study.name}: {said} ({summary(status_rows(store, resolved.trials))})")
 

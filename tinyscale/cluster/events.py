@@ -31,7 +31,7 @@ class TrialReported:
 
 @dataclass(frozen=True)
 class TrialEnded:
-    """The trial is over for good, as done or diverged."""
+    """The trial is over, as done, diverged or stopped early by ASHA."""
 
     trial_id: str
     result: TrialResult
@@ -72,7 +72,7 @@ class Outcome:
     """How a run of trials came out. Trials in neither list were stopped, and a later run continues them."""
 
     finished: tuple[str, ...] = ()
-    """Trials with a result: done or diverged."""
+    """Trials with a result: done, diverged or, under asha, stopped early."""
     failed: Mapping[str, str] = field(default_factory=dict)
     """Trials given up, with the first line of the error."""
     interrupted: bool = False

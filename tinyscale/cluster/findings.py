@@ -1,15 +1,17 @@
 """What a machine's facts mean for a launch: one line each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from tinyscale.cluster.capacity import NodeResources, concurrent_trials
 from tinyscale.cluster.events import PreflightError
+from tinyscale.cluster.mirrored import check_supported
 from tinyscale.cluster.probe import Facts
 from tinyscale.cluster.words import first_line
-from tinyscale.spec.study import Resources, Tracking
+from tinyscale.results.storage import shown
+from tinyscale.spec.study import Resources, Share, Tracking
 from tinyscale.tracking import mask, resolve_uri
 from tinyscale.tracking.reach import check_reach
 
@@ -44,13 +46,27 @@ def check_mlflow(tracking: Tracking, storage: Path) -> Finding:
     return Finding("ok", "mlflow", mask(uri), "a file, no server" if uri.startswith("sqlite") else "reached from here")
 
 
-def check_capacity(resources: Resources, machines: Sequence[NodeResources]) -> Finding:
-    """Whether and how often a trial fits into the machines that are up."""
+def check_mirrored(storage: Path, resources: Resources) -> Finding:
+    """Whether the trials do without a folder that all machines share."""
     try:
-        at_once = concurrent_trials(resources, machines)
+        check_supported(storage, resources)
+    except PreflightError as error:
+        return Finding("stop", "storage", shown(storage), str(error))
+    return Finding("ok", "storage", shown(storage), "an object store: each machine works in its own cache")
+
+
+def check_capacity(shares: Collection[Share], machines: Sequence[NodeResources]) -> Finding:
+    """Whether and how often each trial fits into the machines that are up.
+
+    :param shares: what the trials occupy; several where the planner chose by size.
+    """
+    try:
+        fits = sorted({concurrent_trials(share, machines) for share in shares})
     except PreflightError as error:
         return Finding("stop", "resources", f"{len(machines)} machine(s)", str(error))
-    return Finding("ok", "resources", f"{len(machines)} machine(s)", f"{at_once} trial(s) at once")
+    least, most = fits[0], fits[-1]
+    words = f"{least} trial(s)" if least == most else f"{least} of the largest trials to {most} of the smallest"
+    return Finding("ok", "resources", f"{len(machines)} machine(s)", f"{words} at once")
 
 
 def check_versions(name: str, seen: Facts, mine: Mapping[str, str]) -> Finding:
@@ -72,9 +88,9 @@ def check_cards(name: str, seen: Facts, resources: Resources, offered: float) ->
     """
     if not seen.cards:
         if offered:
-            level: Literal["note", "stop"] = "stop" if resources.gpus else "note"
+            level: Literal["note", "stop"] = "stop" if resources.on_gpu else "note"
             return Finding(level, "gpu", name, f"Ray offers {offered:g} and torch sees none: a CPU build, or no driver")
-        return Finding("ok", "gpu", name, "none" + (": trials run on other machines" if resources.gpus else ""))
+        return Finding("ok", "gpu", name, "none" + (": trials run on other machines" if resources.on_gpu else ""))
     kinds = {
         f"{card.name}, compute capability {card.capability}, {'' if card.kernels == 'sm_120' else 'not '}SM120, "
         + (f"our kernels with the {card.kernels} rows" if card.kernels else "too old for our kernels: PyTorch")

@@ -30,12 +30,13 @@ def scratch_folder(store: StudyStore) -> Path:
 
 
 @contextmanager
-def own_folder(what: str) -> Iterator[str]:
+def own_folder(what: str, parent: Path | None = None) -> Iterator[str]:
     """A temporary folder of this process; those of processes that were killed are taken away on the way.
 
     :param what: short, for Ray makes UNIX sockets below it, and a socket's path ends at 107 characters.
+    :param parent: else where Ray has its own.
     """
-    parent = Path(os.environ.get("RAY_TMPDIR", "/tmp"))
+    parent = parent or Path(os.environ.get("RAY_TMPDIR", "/tmp"))
     remove_orphans(parent)
     folder = Path(tempfile.mkdtemp(prefix=f"{OWNED}{what}-", dir=parent))
     lock = FileLock(folder / OWNER)

@@ -45,7 +45,8 @@ class LiveView:
         self._begun_s: dict[str, float] = {}
         self._pace: list[float] = []
         """Seconds taken over seconds quoted, of the trials that ended in this launch."""
-        self._slots = 1
+        self._capacity = 0.0
+        """Cores or GPUs, in the unit of :attr:`tinyscale.spec.study.Share.size`: the most that were seen at work."""
         self._said_s = time.monotonic()
         self._console = console or Console()
         self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=2, transient=True)
@@ -71,8 +72,9 @@ class LiveView:
         match event:
             case TrialStarted(trial_id=trial_id):
                 self._running[trial_id] = None
+                self._done.discard(trial_id)  # stopped early, and taken back
                 self._begun_s.setdefault(trial_id, time.monotonic())
-                self._slots = max(self._slots, len(self._running))
+                self._capacity = max(self._capacity, sum(map(self._size, self._running)))
                 if not self._console.is_terminal:
                     self.say(f"start  {name}")
             case TrialReported(trial_id=trial_id, record=record):
@@ -84,24 +86,23 @@ class LiveView:
                     self._said_s = time.monotonic()
                     self.say(f"at     {self._summary()}")
             case TrialEnded(trial_id=trial_id, result=result):
-                self._end(trial_id)
+                self._end(trial_id, whole=result.status == "done")
                 self._done.add(trial_id)
                 outcome = f"{result.points[-1].bpb:.4f} bpb" if result.points else result.message
-                self.say(
-                    f"{result.status:<6} {name}  {outcome}  {result.train_s:.1f} s of training   [{self._summary()}]"
-                )
+                took = f"  {result.train_s:.1f} s of training" if result.train_s else ""
+                self.say(f"{result.status:<6} {name}  {outcome}{took}   [{self._summary()}]")
             case TrialWaits(message=message):
                 self.say(f"waits  {name}  {message}")
             case TrialRestarted(message=message, failures=failures):
                 self.say(f"again  {name}  {message}; failures so far: {failures}")
             case TrialFailed(trial_id=trial_id, message=message):
-                self._end(trial_id)
+                self._end(trial_id, whole=False)
                 self._failed.add(trial_id)
                 self.say(f"failed {name}  {message}")
 
-    def _end(self, trial_id: str) -> None:
+    def _end(self, trial_id: str, *, whole: bool) -> None:
         self._running.pop(trial_id, None)
-        if begun := self._begun_s.get(trial_id):
+        if whole and (begun := self._begun_s.get(trial_id)):
             self._pace.append((time.monotonic() - begun) / self._plan.quotes[trial_id].seconds)
 
     def _summary(self) -> str:
@@ -118,13 +119,18 @@ class LiveView:
     def _left_s(self) -> float:
         """Seconds to the end of the study: running trials by their own speed, the others by quote and pace so far."""
         pace = median(self._pace) if self._pace else 1.0
-        phases: tuple[list[float], list[float]] = ([], [])
+        phases: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
         for trial_id, trial in self._trials.items():
             if trial_id not in self._done and trial_id not in self._failed:
                 own = self._trial_left_s(trial_id)
                 left = own if own is not None else pace * self._plan.quotes[trial_id].seconds
-                phases[trial.holdout].append(left)
-        return sum(makespan(phase, self._slots) for phase in phases if phase)
+                phases[trial.holdout].append((left, self._size(trial_id)))
+        return sum(
+            makespan([left for left, _ in phase], self._capacity, [size for _, size in phase]) for phase in phases
+        )
+
+    def _size(self, trial_id: str) -> float:
+        return self._plan.quotes[trial_id].share.size
 
     def _trial_left_s(self, trial_id: str) -> float | None:
         """Seconds to a running trial's end; None before its second record."""
@@ -135,16 +141,18 @@ class LiveView:
         return max(0, trial.steps - record.step) * pace
 
     def _table(self) -> RenderableType:
-        table = Table(box=None, pad_edge=False)
-        for column in ("trial", "progress", "step", "train loss", "eval bpb", "tokens/s", "left"):
-            table.add_column(column, justify="left" if column in ("trial", "progress") else "right", no_wrap=True)
+        table = Table(box=None, pad_edge=False, expand=True)
+        table.add_column("trial", no_wrap=True)
+        table.add_column("done", ratio=1)  # gives way on a narrow terminal, so that no number does
+        for column in ("step", "loss", "bpb", "tokens/s", "left"):
+            table.add_column(column, justify="right", no_wrap=True)
         for trial_id, record in self._running.items():
             trial = self._trials[trial_id]
             metrics = record.metrics if record else {}
             left = self._trial_left_s(trial_id)
             table.add_row(
                 trial.name,
-                ProgressBar(total=trial.steps, completed=record.step if record else 0, width=24),
+                ProgressBar(total=trial.steps, completed=record.step if record else 0),
                 f"{record.step if record else 0}/{trial.steps}",
                 f"{metrics['train/loss']:.3f}" if "train/loss" in metrics else "",
                 f"{self._bpb[trial_id]:.4f}" if trial_id in self._bpb else "",

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ray.train import WorkerGroupError
-
 from tinyscale.cluster.words import first_line
+from tinyscale.results.objects import ObjectStoreError
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 LOOK_EVERY_S = 0.1
@@ -23,17 +22,18 @@ class Patience:
 
     def __init__(self) -> None:
         self._pause_s = 0.0
-        self._until = 0.0
+        self.until = 0.0
+        """When the pause is over, on the monotonic clock."""
 
     def wait_for(self, trouble: str) -> str:
         """Begin a pause; the words to say about it."""
         self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s or FIRST_PAUSE_S)
-        self._until = time.monotonic() + self._pause_s
+        self.until = time.monotonic() + self._pause_s
         return f"{trouble}; trying again in {self._pause_s:g} s"
 
     def rest(self, stop: Callable[[], bool]) -> None:
         """Sit the pause out, if there is one."""
-        while time.monotonic() < self._until and not stop():
+        while time.monotonic() < self.until and not stop():
             time.sleep(LOOK_EVERY_S)
 
     def reset(self) -> None:
@@ -49,6 +49,8 @@ def storage_trouble(error: BaseException, trials: Path) -> str:
     if not os.path.isdir(trials):  # noqa: PTH112  pathlib raises some of the errors that are asked for here
         return f"the storage is away: there is no {trials}"
     for cause in _causes(error):
+        if isinstance(cause, ObjectStoreError):
+            return f"the storage does not answer: {cause}"
         if isinstance(cause, OSError) and cause.errno in FULL:
             return f"no room left on the disk of {trials}: {first_line(cause)}"
         if isinstance(cause, OSError) and cause.errno in AWAY:
@@ -58,6 +60,8 @@ def storage_trouble(error: BaseException, trials: Path) -> str:
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error, those it came from, and those of all ranks."""
+    from ray.train import WorkerGroupError
+
     while error is not None:
         yield error
         if isinstance(error, WorkerGroupError):

@@ -11,7 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tinyscale.cluster.code import code_digest
+from tinyscale.cluster.words import first_line
+from tinyscale.data import default_cache
 from tinyscale.results.lock import FileLock
+from tinyscale.results.objects import ObjectStore
 
 LIBRARIES = ("torch", "ray", "deepspeed")
 SEEN_WITHIN_S = 10.0
@@ -104,6 +107,35 @@ class Probe:
             if not missing or time.monotonic() >= give_up:
                 return missing
             time.sleep(LOOK_EVERY_S)
+
+    def use_objects(self, uri: str, place: str, name: str) -> str:
+        """Write, read, list and delete in an object store. Leaves object ``name`` below ``place``.
+
+        :returns: what failed, or nothing.
+        """
+        try:
+            store = ObjectStore(uri).below(place)
+            for object_name in (name, f"{name}.deleted"):
+                store.write(object_name, name.encode())
+            store.delete(f"{name}.deleted")
+            read, left = store.read(name), store.list()
+        except (OSError, ValueError) as error:
+            return first_line(error)
+        return "" if read == name.encode() and f"{name}.deleted" not in left else f"wrote {name} and read {read!r}"
+
+    def unseen_objects(self, uri: str, place: str, names: Sequence[str]) -> list[str]:
+        """Those of the other machines' objects that cannot be seen here; stores are consistent, so at once."""
+        return sorted({*names} - {*ObjectStore(uri).below(place).list()})
+
+    def room(self) -> tuple[Path, int]:
+        """This machine's own cache, in which its trials are worked on, and the free bytes of its disk.
+
+        :raises OSError: it cannot be written to.
+        """
+        folder = default_cache()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder, shutil.disk_usage(folder).free
 
 
 def _cards() -> tuple[Card, ...]:

@@ -13,6 +13,7 @@ from tinyscale.cluster.code import packages_to_send
 from tinyscale.cluster.events import PreflightError
 from tinyscale.cluster.folders import own_folder
 from tinyscale.data import default_cache
+from tinyscale.plan.share import smallest_share
 from tinyscale.spec.study import Resources
 
 OBJECT_STORE_BYTES = 128 * 2**20
@@ -33,7 +34,8 @@ QUIET = {
 def worker_environment(resources: Resources) -> dict[str, str]:
     """Environment of every worker process, in place before it imports anything."""
     variables = {
-        "OMP_NUM_THREADS": str(resources.cpus),
+        # Until a trial sets its own number, which may differ from that of the worker's last one.
+        "OMP_NUM_THREADS": str(smallest_share(resources).cpus),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -41,7 +43,7 @@ def worker_environment(resources: Resources) -> dict[str, str]:
         # The pace at which Ray Train notices a dead or finished rank; its default is 2 s.
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     }
-    if not resources.gpus:
+    if not resources.on_gpu:
         variables["DS_ACCELERATOR"] = "cpu"  # or DeepSpeed looks for a GPU, and takes one that is not the trial's
     return variables
 

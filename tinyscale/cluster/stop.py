@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from tinyscale.cluster.folders import stop_file
+from tinyscale.results.lease import ask_to_stop
 from tinyscale.results.lock import FileLock
+from tinyscale.results.objects import ObjectStore
+from tinyscale.results.storage import mirror_of
 from tinyscale.results.store import StudyStore
 
 LOOK_EVERY_S = 0.2
@@ -31,20 +34,33 @@ def stop_study(store: StudyStore, wait_s: float) -> bool:
     """
     lock = FileLock(store.lock)
     if not lock.held():
-        return False
+        mirror = mirror_of(store)
+        return mirror is not None and _stop_elsewhere(store, mirror.store, wait_s)
     driver = _driver(store)
     request_stop(store)
     give_up = time.monotonic() + wait_s
     while lock.held() and _driver(store) == driver:
         if time.monotonic() >= give_up:
-            raise TimeoutError(
-                f"{store.path.name} still runs after {wait_s:g} s ({driver}); the request to stop stands. "
-                "A driver that does not come to its end can be killed: the next launch goes on from the checkpoints"
-            )
+            raise _still_runs(store, wait_s, driver)
         time.sleep(LOOK_EVERY_S)
     if stop_file(store).exists() and stop_file(store).read_text(encoding="utf-8") == driver:
         stop_file(store).unlink()
     return True
+
+
+def _stop_elsewhere(store: StudyStore, study: ObjectStore, wait_s: float) -> bool:
+    """The same through the object store, for a driver on another machine."""
+    try:
+        return ask_to_stop(study, wait_s)
+    except TimeoutError as error:
+        raise _still_runs(store, wait_s, str(error)) from error
+
+
+def _still_runs(store: StudyStore, wait_s: float, driver: str) -> TimeoutError:
+    return TimeoutError(
+        f"{store.path.name} still runs after {wait_s:g} s ({driver}); the request to stop stands. "
+        "A driver that does not come to its end can be killed: the next launch goes on from the checkpoints"
+    )
 
 
 def _driver(store: StudyStore) -> str:

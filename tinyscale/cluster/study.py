@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinyscale.cluster.events import Event, Outcome, TrialEnded, TrialReported
+from tinyscale.cluster.mirrored import begin_study, keep
 from tinyscale.cluster.session import ray_session
+from tinyscale.cluster.survivors import revive
 from tinyscale.cluster.track import finish_trial, note_launch, send_trial, send_trials, study_projector
 from tinyscale.cluster.trials import run_trials
 from tinyscale.data import Prepared, prepare
@@ -53,12 +55,16 @@ def run_study(
     :raises PreflightError: the cluster can't run these trials.
     """
     store = StudyStore(storage / plan.study.name)
+    begin_study(store, plan.study.resources)
     resolved = _resolve(plan, store)
     deadline = time.time() + plan.study.budget.wall_s if plan.study.budget.wall_s else None
     note_launch(store)
     projector = study_projector(store, plan.study, say)
     follower = _Follower(plan.trials, store, projector, on_event)
-    done = finished_ids(store)
+    scheduler = plan.study.resources.scheduler
+    if scheduler == "asha":
+        revive(store, plan.trials)
+    done = finished_ids(store, scheduler)
     missing = [trial for trial in plan.trials if trial.id not in done]
     outcome = Outcome()
     if missing:
@@ -68,17 +74,31 @@ def run_study(
             raise ValueError("the corpus changed between planning and preparing it; launch again")
         write_json(store.study, replace(resolved, entropy_bpb=prepared.corpus.entropy_bpb))
         jobs = [_job(plan, trial, prepared, store) for trial in missing]
+
+        def run(phase: Sequence[Job]) -> Outcome:
+            return run_trials(
+                store,
+                phase,
+                plan.study,
+                shares={trial_id: quote.share for trial_id, quote in plan.quotes.items()},
+                trials=plan.trials,
+                on_event=follower,
+                deadline_s=deadline,
+                should_stop=should_stop,
+            )
+
         with ray_session(address, plan.study.resources):  # one for both phases
             for phase in _phases(jobs):
                 if phase[0].trial.holdout and not _lock(plan, store, phase, say):
                     break
-                ran = run_trials(
-                    store, phase, plan.study, on_event=follower, deadline_s=deadline, should_stop=should_stop
-                )
+                ran = run(phase)
+                while scheduler == "asha" and (revived := revive(store, plan.trials)):
+                    ran = _joined(ran, run([_job(plan, trial, prepared, store) for trial in revived]))
                 outcome = _joined(outcome, ran)
                 if ran.interrupted or ran.budget_reached or ran.failed:
                     break
         _keep_failures(store, plan.trials, outcome.failed)
+        keep(store)
     say("fitting the law")
     send_trials(projector, store, plan.trials)
     return Launched(
@@ -108,7 +128,7 @@ def _job(plan: Plan, trial: Trial, prepared: Prepared, store: StudyStore) -> Job
         folder=str(store.trial(trial.id).path.absolute()),
         engine=resources.engine,
         workers=resources.workers,
-        threads=resources.cpus,
+        threads=plan.quotes[trial.id].share.cpus,
     )
 
 
@@ -120,7 +140,7 @@ def _phases(jobs: Sequence[Job]) -> list[list[Job]]:
 
 def _lock(plan: Plan, store: StudyStore, phase: Sequence[Job], say: Callable[[str], None]) -> bool:
     """Forecast the hold-outs that have not begun. False: fitted trials are missing, so the hold-outs wait."""
-    done = finished_ids(store)
+    done = finished_ids(store, plan.study.resources.scheduler)
     waiting = [trial.name for trial in plan.trials if not trial.holdout and trial.id not in done]
     if waiting:
         say(f"the hold-outs wait: {len(waiting)} fitted trials have no result yet ({', '.join(waiting[:3])}, ...)")

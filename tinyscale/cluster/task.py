@@ -9,6 +9,7 @@ from tinyscale.cluster.folders import stop_file
 from tinyscale.cluster.stop import StopSeen
 from tinyscale.results.store import StudyStore
 from tinyscale.spec import Job, Record, from_json, to_json
+from tinyscale.spec.study import Share
 
 REPORT_EVERY_S = 0.5
 """A worker's pace of reports. Each costs a round trip to the driver, some milliseconds."""
@@ -23,11 +24,18 @@ class Task:
     gpus: float
     study_folder: str
     """Seen by every machine: there lies the stop file."""
+    storage: str = ""
+    """URI of the object store that holds the study, where the machines share no folder."""
 
     @property
     def bundle(self) -> dict[str, float]:
         """One worker in Ray's terms."""
         return {"CPU": self.cpus, "GPU": self.gpus} if self.gpus else {"CPU": self.cpus}
+
+    @property
+    def share(self) -> Share:
+        """What all workers occupy."""
+        return Share(workers=self.job.workers, cpus=self.cpus, gpus=self.gpus)
 
     @property
     def trials(self) -> Path:

@@ -8,11 +8,13 @@ from pathlib import Path
 from tinyscale.accounting import count_parameters, training_flops
 from tinyscale.cluster.events import PreflightError
 from tinyscale.cluster.lock import StudyLock
+from tinyscale.cluster.mirrored import refresh
+from tinyscale.grading.results import read_gradings
+from tinyscale.grading.stories import read_stories
 from tinyscale.laws.forecast import forecast_error, measured_outcome, study_forecasts
 from tinyscale.results.journal import read_journal
-from tinyscale.results.lock import FileLock
 from tinyscale.results.points import read_results
-from tinyscale.results.state import finished_ids
+from tinyscale.results.state import driven, finished_ids
 from tinyscale.results.store import StudyStore
 from tinyscale.spec import Forecast, LawFit, ResolvedStudy, Study, Trial, TrialResult, read_json
 from tinyscale.spec.study import Setting, Tracking
@@ -45,6 +47,7 @@ def study_projector(
 
 def send_trial(projector: Projector, store: StudyStore, trial: Trial) -> None:
     """Send what MLflow lacks of the trial's journal."""
+    refresh(store)
     journal = store.trial(trial.id).journal
     if not journal.exists():
         return
@@ -86,8 +89,17 @@ def send_study(projector: Projector, store: StudyStore) -> None:
         tables={FORECASTS: Table(columns=FORECAST_COLUMNS, rows=_rows(forecasts, mine))} if forecasts else {},
         ended_s=max(ended_s, default=None),
     )
-    if not finished_ids(store) >= {trial.id for trial in resolved.trials}:
+    if not finished_ids(store, resolved.study.resources.scheduler) >= {trial.id for trial in resolved.trials}:
         projector.stop()
+
+
+def send_gradings(projector: Projector, store: StudyStore, trials: Sequence[Trial]) -> None:
+    """Send what judges said of the models, the newest grading last, after :func:`send_study`."""
+    by_name = {trial.name: trial for trial in trials}
+    for graded in reversed(read_gradings(store.path)):
+        files = [store.trial(by_name[s.model].id).stories for s in graded.summary.scores if s.model in by_name]
+        stories = [story for file in files if file.exists() for story in read_stories(file)]
+        projector.send_grades(graded.summary, by_name, stories, graded.grades)
 
 
 def track_study(
@@ -106,7 +118,7 @@ def track_study(
     resolved = read_json(ResolvedStudy, store.study)
     study = replace(resolved.study, tracking=Tracking(uri=uri)) if uri else resolved.study
     target = resolve_uri(study.tracking, store.path.parent)
-    running = FileLock(store.lock).held()
+    running = driven(store)
     if running and target == resolve_uri(resolved.study.tracking, store.path.parent):
         raise PreflightError(
             f"{study.name} is being run, and its driver sends it to {mask(target)} by itself; "
@@ -117,12 +129,13 @@ def track_study(
         send_trials(projector, store, resolved.trials)
         if not running:
             send_study(projector, store)
+            send_gradings(projector, store, resolved.trials)
     if projector.down:
         raise PreflightError(
             f"{study.name} is not all in {mask(target)}: see above; the same command goes on from there"
         )
     begun = [trial for trial in resolved.trials if store.trial(trial.id).journal.exists()]
-    return target, len(begun), len(finished_ids(store) & {trial.id for trial in begun})
+    return target, len(begun), len(finished_ids(store, study.resources.scheduler) & {trial.id for trial in begun})
 
 
 def _first_record_s(store: StudyStore) -> float:

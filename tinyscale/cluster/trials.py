@@ -2,17 +2,21 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tinyscale.cluster.capacity import concurrent_trials
 from tinyscale.cluster.events import Event, Outcome
 from tinyscale.cluster.folders import own_folder, scratch_folder
+from tinyscale.cluster.mirrored import begin, refresh
 from tinyscale.cluster.session import environment, ray_session
 from tinyscale.cluster.stop import Halt
 from tinyscale.cluster.task import Task, trial_id
+from tinyscale.plan.share import smallest_share
 from tinyscale.results.state import finished
+from tinyscale.results.storage import storage_uri
 from tinyscale.results.store import StudyStore
-from tinyscale.spec import Job, Study
+from tinyscale.spec import Job, Study, Trial
+from tinyscale.spec.study import Share
 
 STOP_GRACE_S = 120
 """Longest wait for trials to checkpoint after a stop; then their workers are killed."""
@@ -34,6 +38,8 @@ def run_trials(
     jobs: Sequence[Job],
     study: Study,
     *,
+    shares: Mapping[str, Share] | None = None,
+    trials: Sequence[Trial] = (),
     address: str | None = None,
     on_event: Callable[[Event], None],
     deadline_s: float | None = None,
@@ -43,8 +49,11 @@ def run_trials(
 
     The caller holds the study's lock. Trials start in the order given, so hand over the longest first.
 
+    :param shares: what each trial occupies, by id, as the plan has chosen it; None: what the study's numbers say.
+    :param trials: all of the study: under ``scheduler: asha`` the jobs are compared with those among them.
     :param address: None starts this machine's own Ray and ends it after; else as for ``ray.init``: ``auto``,
-        ``host:port`` or ``ray://host:port``. The machines of a cluster must see the store at the same path.
+        ``host:port`` or ``ray://host:port``. The machines of a cluster must see the store at the same path, unless it
+        mirrors an object store.
     :param on_event: called on this thread.
     :param deadline_s: Unix time at which to stop the trials.
     :param should_stop: asked some ten times a second; True makes the trials checkpoint and end.
@@ -55,33 +64,46 @@ def run_trials(
     here = StudyStore(store.path.absolute())
     here.trials.mkdir(parents=True, exist_ok=True)  # here alone: to a worker, its absence means a storage that is away
 
+    uri, usual = storage_uri(here.path.parent), smallest_share(study.resources)
+    occupied = [(job, (shares or {}).get(job.trial.id, usual)) for job in jobs]
+    tasks = [
+        Task(job=job, cpus=share.cpus, gpus=share.gpus, study_folder=str(here.path), storage=uri)
+        for job, share in occupied
+    ]
+
     def run_here(on_event: Callable[[Event], None], should_stop: Callable[[], bool]) -> Outcome:
-        return _run(here, jobs, study, Halt(here, should_stop, deadline_s), on_event)
+        return _run(here, tasks, study, trials, Halt(here, should_stop, deadline_s), on_event)
 
     with ray_session(address, study.resources):
         from tinyscale.cluster.client import behind_client, run_remotely
 
+        begin(here, jobs, client=behind_client())
         if behind_client():
             return run_remotely(run_here, on_event, should_stop)
         return run_here(on_event, should_stop)
 
 
 def _run(
-    store: StudyStore, jobs: Sequence[Job], study: Study, halt: Halt, on_event: Callable[[Event], None]
+    store: StudyStore,
+    tasks: Sequence[Task],
+    study: Study,
+    trials: Sequence[Trial],
+    halt: Halt,
+    on_event: Callable[[Event], None],
 ) -> Outcome:
-    """Run the jobs in the Ray that is up."""
-    resources = study.resources
-    tasks = [Task(job=job, cpus=resources.cpus, gpus=resources.gpus, study_folder=str(store.path)) for job in jobs]
+    """Run the tasks in the Ray that is up."""
     failed: dict[str, str] = {}
     try:
         if not halt():
             with environment(TUNE_ENVIRONMENT), own_folder("tune") as notes:
-                failed = _tune(store, tasks, study, halt, on_event, notes)
+                failed = _tune(store, tasks, study, trials, halt, on_event, notes)
     finally:
         halt.clear()
         shutil.rmtree(scratch_folder(store), ignore_errors=True)
-    through = tuple(job.trial.id for job in jobs if finished(store.trial(job.trial.id)))
-    left = len(through) + len(failed) < len(jobs)
+    refresh(store, now=True)
+    names = [task.job.trial.id for task in tasks]
+    through = tuple(name for name in names if finished(store.trial(name), study.resources.scheduler))
+    left = len(through) + len(failed) < len(tasks)
     return Outcome(
         finished=through,
         failed=failed,
@@ -94,6 +116,7 @@ def _tune(
     store: StudyStore,
     tasks: Sequence[Task],
     study: Study,
+    trials: Sequence[Trial],
     halt: Halt,
     on_event: Callable[[Event], None],
     notes: str,
@@ -105,14 +128,17 @@ def _tune(
     import ray
     from ray import tune
 
+    from tinyscale.cluster.asha import AshaByCell
     from tinyscale.cluster.group import TrialGroup
     from tinyscale.cluster.hang import HangWatch
     from tinyscale.cluster.watch import HaltStopper, Watcher
     from tinyscale.cluster.worker import TrialWorker
 
     several = study.resources.workers > 1
-    at_once = concurrent_trials(study.resources, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-    watcher = Watcher(store, on_event, HangWatch(study.resources.timeout_s))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    at_once = min(concurrent_trials(share, nodes) for share in {task.share for task in tasks})
+    scheduler = study.resources.scheduler
+    watcher = Watcher(store, on_event, HangWatch(study.resources.timeout_s), scheduler)
     tuner = tune.Tuner(
         TrialGroup if several else TrialWorker,
         param_space={"trial": tune.grid_search([task.to_config() for task in tasks])},
@@ -120,6 +146,7 @@ def _tune(
             # Workers of one process wait in Ray's queue; a group's supervisor asks for no CPU, so count them here.
             max_concurrent_trials=at_once if several else None,
             reuse_actors=True,
+            scheduler=AshaByCell(store, trials) if scheduler == "asha" else None,
             trial_name_creator=lambda trial: trial_id(trial.config),
             trial_dirname_creator=lambda trial: trial_id(trial.config),
         ),

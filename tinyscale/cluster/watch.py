@@ -17,18 +17,23 @@ from tinyscale.cluster.events import (
     TrialWaits,
 )
 from tinyscale.cluster.hang import HangWatch
+from tinyscale.cluster.mirrored import arrived
 from tinyscale.cluster.stop import Halt
 from tinyscale.cluster.task import Report, trial_id
 from tinyscale.cluster.words import plain_words
 from tinyscale.results.state import finished
 from tinyscale.results.store import StudyStore
+from tinyscale.spec.study import SchedulerName
 
 
 class Watcher(Callback):  # type: ignore[misc]  # ray is not typed
     """Tells the caller what happens, on the driver's thread, and keeps what failed."""
 
-    def __init__(self, store: StudyStore, on_event: Callable[[Event], None], hang: HangWatch) -> None:
+    def __init__(
+        self, store: StudyStore, on_event: Callable[[Event], None], hang: HangWatch, scheduler: SchedulerName
+    ) -> None:
         self._store = store
+        self._scheduler = scheduler
         self._tell = on_event
         self._hang = hang
         self.failed: dict[str, str] = {}
@@ -58,11 +63,11 @@ class Watcher(Callback):  # type: ignore[misc]  # ray is not typed
             self._tell(TrialWaits(name, report.waits))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """The worker is through with the trial: it has a result, cannot succeed, or was stopped."""
+        """The worker is through with the trial: it has a result (from ASHA, maybe), cannot succeed, or was stopped."""
         name = trial_id(trial.config)
         if error := Report.from_result(trial.last_result).error:
             self._fail(name, error)
-        elif result := finished(self._store.trial(name)):
+        elif result := finished(arrived(self._store.trial(name)), self._scheduler):
             self._tell(TrialEnded(name, result))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -5,16 +5,18 @@ import signal
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
 from ray.tune import PlacementGroupFactory, Trainable
 
-from tinyscale.cluster.output import enter_folder
+from tinyscale.cluster.output import note_evaluation
 from tinyscale.cluster.patience import Patience, storage_trouble
 from tinyscale.cluster.preemption import PreemptedError
 from tinyscale.cluster.task import REPORT_EVERY_S, Report, Task
 from tinyscale.cluster.words import first_line
+from tinyscale.cluster.workplace import workplace
 from tinyscale.spec import Record
 from tinyscale.train.loop import train
 
@@ -58,9 +60,10 @@ class TrialWorker(Trainable):  # type: ignore[misc]  # ray is not typed
             return self._pull().to_result()
         except Exception as error:
             self._records = None
-            if trouble := storage_trouble(error, self._task.trials):
+            if trouble := storage_trouble(error, self._place.trials):
                 return Report(done=self._stop(), waits=self._patience.wait_for(trouble)).to_result()
             traceback.print_exc()
+            self._place.leave()
             if isinstance(error, ValueError):
                 # The study's fault and not the machine's: it would come again. A raised one is retried, a result not.
                 return Report(done=True, error=first_line(error)).to_result()
@@ -72,27 +75,36 @@ class TrialWorker(Trainable):  # type: ignore[misc]  # ray is not typed
         for _ in self._records or ():
             pass
         self._records = None
+        self._place.leave()
         gc.collect()  # models and optimizers hold each other in circles; the next trial may need their memory
 
     def _take(self, task: Task) -> None:
-        self._task = task
+        self._job, self._place = task.job, workplace(task)
         self._stop = task.stop()
         self._patience = Patience()
         self._records = None
 
     def _pull(self) -> Report:
-        until = time.monotonic() + REPORT_EVERY_S
         if self._records is None:
-            enter_folder(self._task.job)
-            self._records = train(self._task.job, self._stop)
+            self._records = train(self._place.enter(), self._stop)
+        report = self._advance(self._records)
+        if trouble := self._place.send(all_of_it=report.done):
+            if report.done:  # nothing is left to do but to wait; else it trains on
+                self._patience.wait_for(trouble)
+            return replace(report, done=report.done and self._stop(), waits=trouble)
+        if report.done and self._told_to_go:
+            raise PreemptedError
+        return report
+
+    def _advance(self, records: Iterator[Record]) -> Report:
+        until = time.monotonic() + REPORT_EVERY_S
         last: Record | None = None
-        for last in self._records:
+        for last in records:
+            note_evaluation(last, self._job)
             self._patience.reset()
             if time.monotonic() >= until:
                 return Report(done=False, record=last)
         self._records = None
-        if self._told_to_go:
-            raise PreemptedError
         return Report(done=True, record=last)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:

@@ -9,13 +9,13 @@ from tinyscale.laws.rates import rate_cells
 from tinyscale.laws.select import fitted_points
 from tinyscale.laws.shape import fit_shape
 from tinyscale.laws.vocabulary import fit_vocabulary
-from tinyscale.spec import Analysis, LawFit, Point
+from tinyscale.spec import Analysis, LawFit, Point, Trial
 from tinyscale.spec.study import LawOptions
 
 T = TypeVar("T")
 
 
-def analyse(points: Sequence[Point], law: LawFit, options: LawOptions) -> Analysis:
+def analyse(points: Sequence[Point], law: LawFit, options: LawOptions, *, pruned: Sequence[Trial] = ()) -> Analysis:
     """Counts of N, shapes, equal compute, vocabularies and learning rates; hold-outs are never looked at.
 
     Each part stands alone: where the points cannot carry one, it is None and the reason stands beside it. Shapes,
@@ -23,6 +23,7 @@ def analyse(points: Sequence[Point], law: LawFit, options: LawOptions) -> Analys
 
     :param points: of the whole study, as they went to the law.
     :param law: fitted on some of them with these options.
+    :param pruned: trials that were stopped early, and have no points.
     """
     fitted, draws = fitted_points(law, points), options.bootstraps
     counting, counting_refused = _part(lambda: fit_countings(fitted, law, bootstraps=draws))
@@ -38,7 +39,7 @@ def analyse(points: Sequence[Point], law: LawFit, options: LawOptions) -> Analys
         isoflops_refused=isoflops_refused,
         vocabulary=vocabulary,
         vocabulary_refused=vocabulary_refused,
-        rates=rate_cells(points),
+        rates=rate_cells(points, pruned),
     )
 
 

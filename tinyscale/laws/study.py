@@ -1,13 +1,13 @@
 """The law of a study, fitted from what its folder holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tinyscale.laws.analysis import analyse
 from tinyscale.laws.fit import fit_points
 from tinyscale.results.points import points_table, read_results
 from tinyscale.results.store import StudyStore
-from tinyscale.spec import Analysis, LawFit, Point, ResolvedStudy, read_json, write_json
+from tinyscale.spec import Analysis, LawFit, Point, ResolvedStudy, Trial, read_json, write_json
 from tinyscale.spec.study import LawOptions
 
 
@@ -25,26 +25,39 @@ class StudyLaw:
 def fit_law(store: StudyStore) -> StudyLaw:
     """Fit L(N, D) on a study's finished trials and store it; hold-outs are never fitted.
 
-    Trials that diverged, failed or are still missing are named in the fit's ``excluded``.
+    Trials that diverged, were stopped early, failed or are still missing are named in the fit's ``excluded``.
     """
-    return _fit(store, *_read(store))
+    return _fit(store, _read(store))
 
 
 def fit_study(store: StudyStore) -> StudyLaw:
     """The law as :func:`fit_law`, and what the points say beside it (:func:`analyse`), stored next to it."""
-    points, options, absent = _read(store)
-    fitted = _fit(store, points, options, absent)
+    known = _read(store)
+    fitted = _fit(store, known)
     if fitted.law is None:
         return fitted
-    analysis = analyse(points, fitted.law, options)
+    analysis = analyse(known.points, fitted.law, known.options, pruned=known.pruned)
     write_json(store.analysis, analysis)
     return StudyLaw(law=fitted.law, analysis=analysis)
 
 
-def _fit(store: StudyStore, points: Sequence[Point], options: LawOptions, absent: Mapping[str, str]) -> StudyLaw:
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What a study's folder holds for a fit."""
+
+    points: tuple[Point, ...]
+    """Of the trials that are done."""
+    options: LawOptions
+    absent: Mapping[str, str]
+    """Why the other trials have no points, by id."""
+    pruned: tuple[Trial, ...]
+    """Those of them that were stopped early."""
+
+
+def _fit(store: StudyStore, known: _Known) -> StudyLaw:
     store.analysis.unlink(missing_ok=True)  # it was of another law
     try:
-        law = fit_points(points, options=options, excluded=absent)
+        law = fit_points(known.points, options=known.options, excluded=known.absent)
     except ValueError as error:
         store.law.unlink(missing_ok=True)
         return StudyLaw(law=None, refused=str(error))
@@ -52,8 +65,7 @@ def _fit(store: StudyStore, points: Sequence[Point], options: LawOptions, absent
     return StudyLaw(law=law)
 
 
-def _read(store: StudyStore) -> tuple[tuple[Point, ...], LawOptions, dict[str, str]]:
-    """The points of the study's finished trials, how its law is fitted, and the trials without points."""
+def _read(store: StudyStore) -> _Known:
     resolved = read_json(ResolvedStudy, store.study)
     results = read_results(store)
     wanted = {trial.id for trial in resolved.trials}
@@ -62,5 +74,9 @@ def _read(store: StudyStore) -> tuple[tuple[Point, ...], LawOptions, dict[str, s
         for trial in resolved.trials
         if trial.id not in results or results[trial.id].status != "done"
     }
-    points = points_table({trial_id: result for trial_id, result in results.items() if trial_id in wanted})
-    return points, resolved.study.law, absent
+    return _Known(
+        points=points_table({trial_id: result for trial_id, result in results.items() if trial_id in wanted}),
+        options=resolved.study.law,
+        absent=absent,
+        pruned=tuple(t for t in resolved.trials if t.id in results and results[t.id].status == "pruned"),
+    )

@@ -6,14 +6,14 @@ from math import inf
 from tinyscale.spec import Trial
 
 
-def check_trial(trial: Trial, *, workers: int, gpus: float) -> list[str]:
+def check_trial(trial: Trial, *, workers: int, on_gpu: bool) -> list[str]:
     """What is wrong with a trial: sentences that name what was given and what is allowed; empty when nothing is.
 
     :param workers: processes that share the batch.
-    :param gpus: GPUs a worker; 0: it computes on the CPU.
+    :param on_gpu: workers compute on GPUs.
     """
     problems = [*_positive(trial), *_shape(trial), *_training(trial, workers)]
-    if trial.train.kernels == "triton" and not gpus:
+    if trial.train.kernels == "triton" and not on_gpu:
         problems.append(
             "kernels is triton, but resources.gpus is 0, and Triton needs a GPU; "
             "give each worker one or set kernels to auto"

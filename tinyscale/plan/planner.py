@@ -7,9 +7,12 @@ from typing import Any
 
 from tinyscale.data.corpus import corpus_digest
 from tinyscale.data.tokenizer import tokenizer_digest
+from tinyscale.plan.arms import rate_arms
 from tinyscale.plan.check import check_trial
+from tinyscale.plan.check_grading import check_grading
 from tinyscale.plan.quote import Quote, expected_speed, makespan, quote_trial
 from tinyscale.plan.recipe import resolve
+from tinyscale.plan.share import ASSUMED_CARD, choose_share, local_card, smallest_share
 from tinyscale.spec import Study, Trial, TrialResult, short_count, to_json
 from tinyscale.spec.study import Axes
 from tinyscale.spec.trial import Schedule
@@ -33,20 +36,23 @@ class Plan:
     """By trial id."""
     basis: str
     """What the expected times rest on."""
+    card: str = ""
+    """The GPU that shares were chosen for; empty: none were."""
 
     @property
     def vocab_sizes(self) -> tuple[int, ...]:
         """Every vocabulary, ascending."""
         return tuple(sorted({trial.model.vocab_size for trial in self.trials}))
 
-    def wall_s(self, slots: int, skip: Collection[str] = ()) -> float:
-        """Expected seconds of the study with ``slots`` trials at once: hold-outs follow the fitted trials.
+    def wall_s(self, capacity: float, skip: Collection[str] = ()) -> float:
+        """Expected seconds of the study: hold-outs follow the fitted trials.
 
+        :param capacity: GPUs of all machines; CPU cores where trials compute on those.
         :param skip: ids of trials that need not run.
         """
         left = [trial for trial in self.trials if trial.id not in skip]
-        phases = [[self.quotes[trial.id].seconds for trial in left if trial.holdout is held] for held in (False, True)]
-        return sum(makespan(phase, slots) for phase in phases if phase)
+        phases = [[self.quotes[trial.id] for trial in left if trial.holdout is held] for held in (False, True)]
+        return sum(makespan([q.seconds for q in phase], capacity, [q.share.size for q in phase]) for phase in phases)
 
     def rows(self) -> list[dict[str, Any]]:
         """Every trial with everything derived, as plain data."""
@@ -82,7 +88,7 @@ def make_plan(study: Study, *, offline: bool = False, measured: Mapping[str, Tri
             except ValueError as error:
                 problems.append(f"{place}: {error}")
                 continue
-            found = check_trial(trial, workers=workers, gpus=study.resources.gpus)
+            found = check_trial(trial, workers=workers, on_gpu=study.resources.on_gpu)
             problems += [f"{place}: {trial.shape}: {text}" for text in found]
             trials.setdefault(trial.id, trial)
             problems += [
@@ -90,13 +96,24 @@ def make_plan(study: Study, *, offline: bool = False, measured: Mapping[str, Tri
                 for other in trials.values()
                 if other.holdout != holdout and _same_outcome(trial, other)
             ]
+    if study.resources.scheduler == "asha":
+        problems += [
+            f"{arms[0].shape}: resources.scheduler is asha, which compares learning rates at evaluations on the way, "
+            "but train.eval_every is 0 (only at the end): give it a number of steps, leave it out (the recipe's is a "
+            "fifth of the trial), or set scheduler to fifo"
+            for arms in rate_arms(trials.values())
+            if not arms[0].train.eval_every
+        ]
     if problems:
         raise PlanError(list(dict.fromkeys(problems)))
     named = _with_suffixes(list(trials.values()), study)
-    speed = expected_speed(study.resources, measured or {}, named)
-    quotes = {trial.id: quote_trial(trial, speed, study.resources, study.budget) for trial in named}
+    choice = study.resources.gpus == "auto"
+    card = (local_card() if choice else None) or ASSUMED_CARD
+    shares = {trial.id: choose_share(trial, study.resources, card) for trial in named}
+    speed = expected_speed(study.resources, measured or {}, [(trial, shares[trial.id]) for trial in named])
+    quotes = {trial.id: quote_trial(trial, speed, shares[trial.id], study.budget) for trial in named}
     named.sort(key=lambda trial: (trial.holdout, -quotes[trial.id].seconds))
-    return Plan(study=study, trials=tuple(named), quotes=quotes, basis=speed.basis)
+    return Plan(study=study, trials=tuple(named), quotes=quotes, basis=speed.basis, card=str(card) if choice else "")
 
 
 def _study_problems(study: Study) -> list[str]:
@@ -106,10 +123,11 @@ def _study_problems(study: Study) -> list[str]:
         problems.append(f"name is {study.name!r}; use at most 80 letters, digits, - _ and . (it names a folder)")
     if not study.space:
         problems.append("space is empty; give at least one grid, such as - {hidden_size: [32, 64], tokens: 1M}")
-    if study.resources.workers < 1 or study.resources.cpus < 1 or study.resources.gpus < 0:
-        problems.append("resources: workers and cpus must be at least 1 and gpus at least 0")
-    if study.resources.gpus > 1:
-        problems.append(f"resources.gpus is {study.resources.gpus}; a worker drives one GPU at most: raise workers")
+    least = smallest_share(study.resources)
+    if least.workers < 1 or least.cpus < 1 or least.gpus < 0:
+        problems.append("resources: workers and cpus must be at least 1 and gpus at least 0, or cpus and gpus auto")
+    if least.gpus > 1:
+        problems.append(f"resources.gpus is {least.gpus:g}; a worker drives one GPU at most: raise workers")
     if study.resources.engine == "torch" and study.resources.workers > 1:
         problems.append("resources.engine torch runs one worker; use zero for several")
     if study.resources.max_failures < 0:
@@ -120,7 +138,7 @@ def _study_problems(study: Study) -> list[str]:
         problems.append(f"law.bootstraps is {study.law.bootstraps}; a 95 % interval needs at least 40")
     if study.budget.wall_s < 0 or study.budget.price_per_device_hour < 0:
         problems.append("budget: wall_s and price_per_device_hour must be at least 0")
-    return problems
+    return problems + check_grading(study.grading)
 
 
 def _grids(study: Study) -> Iterator[tuple[Axes, str, bool]]:

@@ -2,18 +2,18 @@
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from tinyscale.accounting import checkpoint_bytes, count_parameters, model_bytes, training_flops
 from tinyscale.spec import Trial, TrialResult
-from tinyscale.spec.study import Budget, Resources
+from tinyscale.spec.study import Budget, Resources, Share
 
 # One core of a 2024 server CPU in fp32, measured with this project's own loop on models of 10 k to 1 M parameters:
 # a fixed cost per step (Python, kernel launches, DeepSpeed's bookkeeping) and a rate.
 _CPU_STEP_S, _CPU_FLOPS = 4e-3, 3e10
 # One RTX 5090 at 40 % of its 209.5 TFLOPS dense bf16; a small model's step is bound by its launches.
-_GPU_STEP_S, _GPU_FLOPS = 1e-2, 0.4 * 209.5e12
+GPU_STEP_S, GPU_FLOPS = 1e-2, 0.4 * 209.5e12
 _START_S = 1.0
 _CHECKPOINTS = 3  # two are kept, and one is being written
 
@@ -34,6 +34,8 @@ class Quote:
     """From start to result."""
     disk_bytes: int
     """Largest need: checkpoints and the finished model."""
+    share: Share
+    """What the trial occupies while it runs."""
     cost: float | None
     """In the budget's currency; None without a price."""
 
@@ -43,43 +45,49 @@ class Speed:
     """Expected seconds of trials on some resources."""
 
     step_s: float
+    """A step's fixed part: Python, kernel launches, bookkeeping."""
     flops_per_s: float
+    """Of one core, or one GPU."""
     basis: str
     """Where the numbers come from."""
     scale: float = 1.0
 
-    def seconds(self, trial: Trial) -> float:
+    def seconds(self, trial: Trial, share: Share) -> float:
         """Expected seconds of a trial, its start included."""
         flops = training_flops(trial.model, trial.steps * trial.batch_tokens)
-        return _START_S + self.scale * (trial.steps * self.step_s + flops / self.flops_per_s)
+        return _START_S + self.scale * (trial.steps * self.step_s + flops / (self.flops_per_s * share.size))
 
 
-def expected_speed(resources: Resources, measured: Mapping[str, TrialResult], trials: Iterable[Trial]) -> Speed:
+def expected_speed(
+    resources: Resources, measured: Mapping[str, TrialResult], trials: Iterable[tuple[Trial, Share]]
+) -> Speed:
     """The speed to quote: a rough model, scaled by the finished trials where there are some.
 
-    :param measured: results by trial id; those of trials in ``trials`` with the same number of workers count.
+    :param measured: results by trial id; those of trials in ``trials`` with as many workers and threads count.
+    :param trials: with what each occupies.
     """
-    if resources.gpus:
-        rate, what = _GPU_FLOPS * resources.gpus, "an RTX 5090 at 40 % of 209.5 TFLOPS (assumed, not measured)"
-        prior = Speed(_GPU_STEP_S, rate * resources.workers, what)
+    if resources.on_gpu:
+        prior = Speed(GPU_STEP_S, GPU_FLOPS, "an RTX 5090 at 40 % of 209.5 TFLOPS (assumed, not measured)")
     else:
-        what = "a 2024 server core in fp32 (assumed, not measured here)"
-        prior = Speed(_CPU_STEP_S, _CPU_FLOPS * resources.cpus * resources.workers, what)
+        prior = Speed(_CPU_STEP_S, _CPU_FLOPS, "a 2024 server core in fp32 (assumed, not measured here)")
     ratios = [
-        (result.train_s + _START_S) / prior.seconds(trial)
-        for trial in trials
-        if (result := measured.get(trial.id)) and result.status == "done" and result.workers == resources.workers
+        (result.train_s + _START_S) / prior.seconds(trial, share)
+        for trial, share in trials
+        if (result := measured.get(trial.id))
+        and result.status == "done"
+        and result.workers == resources.workers
+        and (resources.on_gpu or result.threads in (0, share.cpus))
     ]
     if not ratios:
         return prior
-    return Speed(prior.step_s, prior.flops_per_s, f"{len(ratios)} finished trials of this study", median(ratios))
+    return replace(prior, basis=f"{len(ratios)} finished trials of this study", scale=median(ratios))
 
 
-def quote_trial(trial: Trial, speed: Speed, resources: Resources, budget: Budget) -> Quote:
+def quote_trial(trial: Trial, speed: Speed, share: Share, budget: Budget) -> Quote:
     """The quote of one trial."""
     parameters = count_parameters(trial.model)
-    seconds = speed.seconds(trial)
-    devices = resources.workers * (resources.gpus or 1)
+    seconds = speed.seconds(trial, share)
+    devices = share.workers * (share.gpus or 1)
     price = budget.price_per_device_hour
     return Quote(
         params_total=parameters.total,
@@ -90,13 +98,24 @@ def quote_trial(trial: Trial, speed: Speed, resources: Resources, budget: Budget
         seconds=seconds,
         disk_bytes=(_CHECKPOINTS + bool(trial.train.branches)) * checkpoint_bytes(trial.model)
         + model_bytes(trial.model),
+        share=share,
         cost=price * devices * seconds / 3600 if price else None,
     )
 
 
-def makespan(seconds: Sequence[float], slots: int) -> float:
-    """Wall-clock seconds of trials run longest first on ``slots`` equal places (Graham 1969, LPT rule)."""
-    busy = [0.0] * max(1, slots)
-    for duration in sorted(seconds, reverse=True):
-        heapq.heappush(busy, heapq.heappop(busy) + duration)
-    return max(busy)
+def makespan(seconds: Sequence[float], capacity: float, sizes: Sequence[float] = ()) -> float:
+    """Wall-clock seconds of trials run longest first (Graham 1969, LPT rule), each as soon as there is room for it.
+
+    :param capacity: of all machines, in the unit of ``sizes``; one trial at a time fits in any case.
+    :param sizes: what each trial occupies; empty: 1 each, and ``capacity`` is the number of equal places.
+    """
+    waiting = sorted(zip(seconds, sizes or [1.0] * len(seconds), strict=True), reverse=True)
+    running: list[tuple[float, float]] = []
+    now, free = 0.0, capacity
+    for duration, size in waiting:
+        while running and size > free + 1e-9:
+            now, released = heapq.heappop(running)
+            free += released
+        heapq.heappush(running, (now + duration, size))
+        free -= size
+    return max((end for end, _ in running), default=0.0)

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+DRIVER, WORKER = ".driver", ".worker"
+"""Objects of a study in an object store, which has no locks: who drives it, and who works on a trial."""
+
 
 @dataclass(frozen=True)
 class TrialFolder:
@@ -36,9 +39,19 @@ class TrialFolder:
         return self.path / "result.json"
 
     @property
+    def stories(self) -> Path:
+        """What the finished model told, one :class:`tinyscale.spec.Story` a line."""
+        return self.path / "stories.jsonl"
+
+    @property
     def lock(self) -> Path:
         """Held by the one worker of the trial."""
         return self.path / ".lock"
+
+    @property
+    def worker(self) -> Path:
+        """In an object store, the word of the one worker of the trial."""
+        return self.path / WORKER
 
     @property
     def log(self) -> Path:
@@ -101,6 +114,11 @@ class StudyStore:
     def lock(self) -> Path:
         """Held by the one driver of the study."""
         return self.path / ".lock"
+
+    @property
+    def driver(self) -> Path:
+        """In an object store, the word of the one driver of the study."""
+        return self.path / DRIVER
 
     @property
     def trials(self) -> Path:

@@ -93,6 +93,8 @@ class RateCell:
     """The rate that did best, and whose points the law sees."""
     at_edge: bool
     """The best is the smallest or largest tried, so a better one may lie beyond."""
+    pruned: tuple[float, ...] = ()
+    """Rates that ASHA stopped early, ascending: tried as well, with no loss at the budget."""
 
     @property
     def regrets(self) -> tuple[float, ...]:

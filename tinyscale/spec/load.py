@@ -3,21 +3,25 @@
 import ast
 import difflib
 import inspect
+import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
 
-from tinyscale.spec.codec import from_json
+from tinyscale.spec.codec import from_json, to_json
+from tinyscale.spec.grading import Grading
 from tinyscale.spec.study import Axes, Corpus, Settings, Study
 from tinyscale.spec.trial import ModelConfig, TrainConfig
 from tinyscale.spec.yaml_lines import YamlDocument, YamlError, parse_value, parse_yaml
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+_AUTO = Literal["auto"]
 _UNITS = {"k": 10**3, "M": 10**6, "B": 10**9}
 
 
@@ -48,6 +52,26 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
         raise StudyError([f"{path}: not UTF-8 text (byte {error.start}); save the study as UTF-8"]) from error
     except YamlError as error:
         raise StudyError([str(error)]) from error
+    return _study(document)
+
+
+def override_grading(grading: Grading, overrides: Sequence[str]) -> Grading:
+    """A grading section with values overridden.
+
+    :param overrides: ``judge.model=NAME`` and the like; the right side is YAML.
+    :raises StudyError: there is no such field, or a value does not fit.
+    """
+    section = json.dumps({"name": "grading", "space": [{}], "grading": to_json(grading)})
+    try:
+        document = parse_yaml(section, "grading")
+        for override in overrides:
+            _override(document, override, under="grading.")
+    except YamlError as error:
+        raise StudyError([str(error)]) from error
+    return _study(document).grading
+
+
+def _study(document: YamlDocument) -> Study:
     try:
         raw = _file_model(Study).model_validate(document.data)
     except ValidationError as error:
@@ -60,12 +84,12 @@ def study_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_file_model(Study).model_json_schema()}
 
 
-def _override(document: YamlDocument, override: str) -> None:
+def _override(document: YamlDocument, override: str, under: str = "") -> None:
     where = f"--set {override}"
     path, equals, text = override.partition("=")
     if not equals or not path.strip():
         raise YamlError(f"{where}: write it as path=value, for example --set train.tokens=1M")
-    document.set(tuple(path.strip().split(".")), parse_value(text, where), where)
+    document.set(tuple((under + path.strip()).split(".")), parse_value(text, where), where)
 
 
 def parse_number(text: str) -> float:
@@ -87,6 +111,11 @@ def _number(value: Any) -> Any:
             return value
         return int(scaled) if scaled.is_integer() else scaled
     return value
+
+
+def _text(value: Any) -> Any:
+    """YAML takes an unquoted day for a date."""
+    return value.isoformat() if isinstance(value, date) else value
 
 
 @cache
@@ -112,10 +141,13 @@ def _file_type(name: str, hint: Any) -> Any:
         return tuple[_partial_model(ModelConfig, TrainConfig, axes=True), ...]  # type: ignore[misc]
     if is_dataclass(hint):
         return _file_model(hint)  # type: ignore[arg-type]
-    if hint in (int, float):
-        plain = {"type": "integer" if hint is int else "number"}
+    if hint in (int, float, int | _AUTO, float | _AUTO):
+        plain = {"type": "integer" if hint in (int, int | _AUTO) else "number"}
         with_unit = {"type": "string", "pattern": r"^[0-9.]+[kMB]$"}
-        return Annotated[hint, BeforeValidator(_number), WithJsonSchema({"anyOf": [plain, with_unit]})]
+        allowed = [plain, with_unit] if hint in (int, float) else [plain, with_unit, {"const": "auto"}]
+        return Annotated[hint, BeforeValidator(_number), WithJsonSchema({"anyOf": allowed})]
+    if hint is str:
+        return Annotated[str, BeforeValidator(_text)]
     return hint
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Status = Literal["done", "diverged", "failed"]
+Status = Literal["done", "diverged", "pruned", "failed"]
+"""How a trial ended. pruned: ASHA stopped it early, and its checkpoint stays for a launch under ``scheduler: fifo``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,8 @@ class TrialResult:
     device: str = ""
     engine: str = ""
     workers: int = 1
+    threads: int = 0
+    """CPU threads of a worker; 0: not noted."""
     precision: str = ""
     kernels: str = ""
     """Who computed the model's ops: triton or torch."""
@@ -86,7 +89,7 @@ class TrialResult:
     model_digest: str = ""
     """SHA-256 of model.safetensors."""
     message: str = ""
-    """Why it diverged or failed."""
+    """Why it diverged, failed or was stopped early."""
     versions: Mapping[str, str] = field(default_factory=dict)
     started_s: float = 0.0
     """Unix time of the first life's start."""

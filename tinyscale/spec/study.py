@@ -7,6 +7,7 @@ from typing import Literal
 from tinyscale.spec.grading import Grading
 from tinyscale.spec.trial import EngineName, Trial
 
+SchedulerName = Literal["fifo", "asha"]
 Setting = int | float | str | bool
 Settings = Mapping[str, Setting]
 """Fields of ModelConfig and TrainConfig by name; the recipe derives those left out."""
@@ -72,20 +73,45 @@ class TokenizerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one trial occupies."""
+    """What one trial occupies, and how trials are run."""
 
     workers: int = 1
     """Processes a trial (ZeRO-1 partitions the optimizer state over them)."""
-    cpus: int = 1
-    """CPU cores a worker; also its threads."""
-    gpus: float = 0.0
-    """GPUs a worker; a fraction shares one GPU between trials."""
+    cpus: int | Literal["auto"] = 1
+    """CPU cores a worker; also its threads. auto: by the model's size, as the plan shows."""
+    gpus: float | Literal["auto"] = 0.0
+    """GPUs a worker; a fraction shares one GPU between trials. auto: a whole one, or the share that a model of its
+    size needs, as the plan shows."""
     engine: EngineName = "zero"
     """zero: DeepSpeed ZeRO-1; torch: plain PyTorch, one worker only."""
     max_failures: int = 3
     """Times a crashed trial is started again in one launch."""
     timeout_s: float = 1_800.0
     """Seconds without a new record after which a trial counts as hung and is started again; 0: never."""
+    scheduler: SchedulerName = "fifo"
+    """fifo: every trial runs to its end. asha: of trials that differ by learning_rate alone, Tune's ASHA stops those
+    early that fall behind at an evaluation; at least one runs to its end, hold-outs and single rates always do."""
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether trials compute on GPUs."""
+        return isinstance(self.gpus, str) or self.gpus > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one trial occupies, in numbers."""
+
+    workers: int = 1
+    cpus: int = 1
+    """CPU cores a worker; also its threads."""
+    gpus: float = 0.0
+    """GPUs a worker."""
+
+    @property
+    def size(self) -> float:
+        """GPUs of the whole trial; CPU cores where it computes on none."""
+        return self.workers * (self.gpus or self.cpus)
 
 
 @dataclass(frozen=True, kw_only=True)

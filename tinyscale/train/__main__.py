@@ -11,10 +11,11 @@ from types import FrameType
 import torch
 import torch.distributed as dist
 
-from tinyscale.spec import Job, Record, TrialResult, read_json
+from tinyscale.spec import Job, TrialResult, read_json
 from tinyscale.train import workers
 from tinyscale.train.lock import FolderLockedError
 from tinyscale.train.loop import JobError, run
+from tinyscale.train.narrate import line
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
@@ -73,18 +74,6 @@ def leave() -> None:
     """
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def line(record: Record, steps: int) -> str:
-    """A record in one line."""
-    metrics = record.metrics
-    words = [f"step {record.step}/{steps}", f"tokens {record.tokens:,}", f"loss {metrics['train/loss']:.4f}"]
-    words += [f"lr {metrics['train/learning_rate']:.2e}", f"{metrics['speed/tokens_per_s']:,.0f} tokens/s"]
-    if "speed/mfu" in metrics:
-        words.append(f"mfu {metrics['speed/mfu']:.1%}")
-    if "eval/bpb" in metrics:
-        words.append(f"eval {metrics['eval/loss']:.4f} nats/token, {metrics['eval/bpb']:.4f} bits/byte")
-    return "  ".join(words)
 
 
 def say(text: str) -> None:
