@@ -141,6 +141,7 @@ def _publish(subject: "Subject", *, quiet: bool) -> None:
     from tinyscale.cluster.track import send_gradings, send_study, send_trials, study_projector
     from tinyscale.laws.study import fit_study
     from tinyscale.report.study import report_study
+    from tinyscale.results.storage import publish
     from tinyscale.tracking import ui_command
 
     store, resolved = subject.store, subject.resolved
@@ -151,6 +152,7 @@ def _publish(subject: "Subject", *, quiet: bool) -> None:
     send_trials(projector, store, resolved.trials)
     send_study(projector, store)
     send_gradings(projector, store, resolved.trials)
+    publish(store)
     if not quiet:
         say(f"report: {page}")
         say(f"browse: {ui_command(projector.uri)}")

@@ -58,7 +58,7 @@ def main() -> int:
     print(
         f"warm start   {statistics.median(gaps_s):7.3f} s median, {max(gaps_s):.3f} s at most, from one trial's end to"
     )
-    print("             the next one's first step")
+    print("             where the next one can take its first step")
     return 0
 
 

@@ -6,6 +6,7 @@ from hashlib import file_digest
 from itertools import islice
 from pathlib import Path
 
+from tinyscale.cluster.events import PreflightError
 from tinyscale.cluster.stories import tell_stories
 from tinyscale.data import default_cache
 from tinyscale.data.corpus import CorpusFiles, iter_stories, prepare_corpus
@@ -21,6 +22,7 @@ from tinyscale.grading.scores import summarise
 from tinyscale.grading.session import Graded, asked_for, grade_stories
 from tinyscale.grading.stories import read_stories, settings_match, tell, write_stories
 from tinyscale.results.points import read_results
+from tinyscale.results.storage import fetch_trial, mirror_of
 from tinyscale.results.store import StudyStore, TrialFolder
 from tinyscale.spec import (
     BuiltinCorpus,
@@ -151,6 +153,13 @@ def told_stories(
         return tuple(told), False
     assert subject.store
     assert subject.resolved
+    if mirror_of(subject.store):
+        if address:
+            raise PreflightError(
+                "the models lie in an object store, and their stories are told on this machine: leave --address out"
+            )
+        for trial in subject.trials:
+            fetch_trial(subject.store.trial(trial.id), "model")
     outcome = tell_stories(
         subject.store,
         subject.trials,

@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinyscale.data.cache import cached_folder
-from tinyscale.data.shards import Shards
-from tinyscale.data.tokenizer import load_tokenizer
 from tinyscale.results.objects import ObjectStore
 from tinyscale.spec import Job
 
@@ -37,6 +35,8 @@ def bring_inputs(storage: ObjectStore, job: Job, cache: Path) -> Job:
     :raises ObjectStoreError: the storage is away.
     :raises ValueError: the storage has them not, or not whole.
     """
+    from tinyscale.data.shards import Shards
+    from tinyscale.data.tokenizer import load_tokenizer
 
     def bring(kind: str, folder: Path, check: Callable[[Path], object]) -> Path:
         place = _place(kind, folder)
