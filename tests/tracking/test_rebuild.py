@@ -76,31 +76,26 @@ def test_launches_are_noted(tmp_path: Path) -> None:
         read_origins(path)
 
 
-def postgres_programs() -> Path | None:
-    """The folder of initdb and pg_ctl, if this machine has PostgreSQL's server."""
-    found = [Path(place) for place in (shutil.which("initdb"),) if place]
-    found += sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return found[0].resolve().parent if found else None
-
-
 @pytest.fixture
 def postgres(free_port: int) -> Iterator[str]:
     """A PostgreSQL server of our own, on a port and a folder of its own; it refuses to run as root."""
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL server on this machine (initdb is neither on the PATH nor in /usr/lib/postgresql)")
-    if importlib.util.find_spec("psycopg2") is None:
-        pytest.skip("no driver for PostgreSQL in this environment (psycopg2)")
+    found = importlib.util.find_spec("pgserver")
+    if found is None:
+        pytest.skip("PostgreSQL's programs (the package pgserver) are not built for this kind of machine")
+    (package,) = found.submodule_search_locations or ()
     names = [entry.pw_name for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody")]
     account = {} if os.getuid() else {"user": names[-1] if "postgres" not in names else "postgres", "group": "nogroup"}
     port, folder = free_port + 1 if free_port < 65_000 else free_port - 1, Path(tempfile.mkdtemp(prefix="pg-"))
 
     def run(*words: str) -> None:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "timeout": 120}
-        ran = subprocess.run([str(programs / words[0]), *words[1:]], cwd=folder, check=False, **quiet, **account)
+        command = [str(folder / "pgserver" / "pginstall" / "bin" / words[0]), *words[1:]]
+        ran = subprocess.run(command, cwd=folder, check=False, **quiet, **account)
         assert ran.returncode == 0, ran.stderr
 
     try:
+        for name in ("pgserver", "pgserver.libs"):  # the account may not see where packages are installed
+            shutil.copytree(Path(package).with_name(name), folder / name, symlinks=True)
         if account:
             shutil.chown(folder, account["user"])
         run("initdb", "-D", f"{folder}/data", "-U", "ada", "-A", "trust", "-N", "-E", "UTF8")
