@@ -15,6 +15,7 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 README = Path(__file__).parents[2] / "README.md"
+JUDGE = Path(__file__).parents[1] / "grading" / "judge_server.py"
 STUDY = """\
 name: quickstart
 question: Does the whole path work?
@@ -192,6 +193,30 @@ def test_fit_and_status_as_json_and_a_story_again(home: Path, said: dict[str, st
     told = tinyscale(home, "generate", str(model / "model"), "--prompt", "Once upon a time").stdout
     assert told == said["generate"]
     assert len(told) > 30
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+def test_grades_stand_in_the_report_and_in_mlflow(home: Path, said: dict[str, str]) -> None:
+    from mlflow.tracking import MlflowClient
+
+    words = [sys.executable, str(JUDGE), "--follow-stdin"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        judge = ["--set", "judge.model=m", "--set", f"judge.base_url={server.stdout.readline().strip()}"]
+        graded = tinyscale(home, "grade", "quickstart", *judge, "--set", "judge.requests_per_minute=60000").stdout
+        server.stdin.close()
+    assert "told " not in graded, "the stories were told before"
+    assert "instrument" in graded
+    study = home / "runs" / "quickstart"
+    assert "Stories and their grades" in (study / "report.html").read_text()
+    (summary,) = study.glob("grades/*/summary.json")
+    scores = json.loads(summary.read_text())["scores"]
+    client = MlflowClient(f"sqlite:///{home / 'runs' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("quickstart")
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    for score in scores:
+        assert runs[score["model"]].data.metrics["grade/overall"] == score["means"]["overall"]["value"]
+    assert "grades.json" in [file.path for file in client.list_artifacts(runs["quickstart"].info.run_id)]
+    assert len(scores) == 2
 
 
 def test_generate_asks_until_an_empty_line(home: Path, launched: str) -> None:
