@@ -9,7 +9,8 @@ import typer
 from tinyscale.cli.common import BUDGET, INTERRUPTED, RUNS, AsJson, Storage, app, print_json, say, stored
 
 if TYPE_CHECKING:
-    from tinyscale.cluster.grade import Outcome, Subject
+    from tinyscale.cluster.grade import Outcome
+    from tinyscale.cluster.subject import Subject
 
 Target = Annotated[
     str,
@@ -80,7 +81,7 @@ def grade(
 
 def _subject(target: str, settings: list[str], storage: Path) -> "Subject":
     """What a target names: a study by its file or name, else a path."""
-    from tinyscale.cluster.grade import of_path, of_study
+    from tinyscale.cluster.subject import of_path, of_study
     from tinyscale.results.store import StudyStore
     from tinyscale.spec import Grading
     from tinyscale.spec.load import load_study, override_grading
@@ -96,7 +97,7 @@ def _subject(target: str, settings: list[str], storage: Path) -> "Subject":
 
 
 def _print_quote(subject: "Subject", cache: Path, *, as_json: bool) -> None:
-    from tinyscale.cluster.grade import expected_stories
+    from tinyscale.cluster.subject import expected_stories
     from tinyscale.grading.quote import quote
 
     if not subject.grading.judge.model:
