@@ -197,7 +197,7 @@ def test_a_trial_over_two_nodes_outlives_one_of_them(machines, store, make_jobs,
         assert len({node["NodeManagerAddress"] for node in ray.nodes()}) == (4 if machines.in_namespaces else 1)
         outcome = run_trials(store, [job], study, on_event=on_event, should_stop=lambda: False)
 
-    assert outcome.finished == (job.trial.id,)
+    assert outcome.finished == (job.trial.id,), f"{outcome}\n{events}\n{machines.logs()}"
     assert [event for event in events if isinstance(event, TrialRestarted)]
     assert lost
     assert {name for name in machines.running if name != "node-1"} in used, "it goes on at the two that are left"

@@ -8,8 +8,8 @@ from pathlib import Path
 from tinyscale.data.cache import cached_folder
 
 PACKAGES = ("tinyscale", "tinyscale_kernels")
-SUFFIXES = (".py", ".html")
-"""Of the files that are code; others that lie beside them (compiled files, an editor's) stay here."""
+SUFFIXES = (".py", ".html", ".json", ".csv")
+"""Of our code and its data; others that lie beside them (compiled files, an editor's) stay here."""
 DIGITS = 16
 
 
