@@ -1,4 +1,4 @@
-"""How fast a judge is asked, as the server's own clock saw it, and what 10,000 grades take of memory."""
+"""How fast a judge is asked, as the server's own clock saw it, and what thousands of grades take of memory."""
 
 import os
 from collections.abc import Iterator
@@ -73,7 +73,10 @@ def test_waits_grow_differ_and_are_never_shorter_than_asked() -> None:
 
 
 @pytest.mark.slow
-def test_10_000_grades_at_the_rate_in_flat_memory(judge_server: Any, tmp_path: Path) -> None:
+@pytest.mark.timeout(1_800)
+def test_thousands_of_grades_at_the_rate_in_flat_memory(judge_server: Any, tmp_path: Path) -> None:
+    """``TINYSCALE_GRADES=10000`` asks for more than every test run can wait for."""
+    count = int(os.environ.get("TINYSCALE_GRADES", "2000"))
     seen = 0
     resident: list[int] = []
 
@@ -81,16 +84,16 @@ def test_10_000_grades_at_the_rate_in_flat_memory(judge_server: Any, tmp_path: P
         nonlocal seen
         assert grade.scores
         seen += 1
-        if seen in (1_000, 10_000):
+        if seen in (count // 4, count):
             resident.append(_resident_bytes())
 
-    outcome = graded(judge_server.url, tmp_path, 10_000, 7_200, on_grade)
-    assert (seen, outcome.calls, outcome.grades) == (10_000, 10_000, ())
+    outcome = graded(judge_server.url, tmp_path, count, 7_200, on_grade)
+    assert (seen, outcome.calls, outcome.grades) == (count, count, ())
     times = arrivals(judge_server)
-    print(f"{10_000 / (times[-1] - times[0]):.1f} requests a second; memory {[size / 2**20 for size in resident]} MiB")
+    print(f"{count / (times[-1] - times[0]):.1f} requests a second; memory {[size / 2**20 for size in resident]} MiB")
     assert_rate(times, 120.0)
     assert resident[1] - resident[0] < 6 * 2**20
-    assert (tmp_path / "judge.jsonl").stat().st_size > 8_000_000
+    assert (tmp_path / "judge.jsonl").stat().st_size > 800 * count
 
 
 def _resident_bytes() -> int:
