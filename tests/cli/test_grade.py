@@ -108,6 +108,24 @@ def test_a_spent_budget_ends_with_its_own_code_and_more_of_it_goes_on(home: Path
     assert 0 < whole["cost_usd"] < 5
 
 
+def test_on_another_day_new_stories_bring_the_judges_own_test_again(home: Path, judge: str) -> None:
+    lines = (home / "told.jsonl").read_text().replace("Tom", "Tim").splitlines(keepends=True)
+    few = home / "few.jsonl"
+    few.write_text("".join(lines[:14]))
+    settings = ["--set", "calibration=5", *of(judge, "seed=3")[2:]]
+    assert json.loads(tinyscale(home, "grade", "few.jsonl", *settings, "--json"))["calibration"]["drift"] is None
+    (sessions,) = (home / "few-grades").glob("grades/*/sessions.json")
+    sessions.write_text('["2026-01-01"]')
+    asked_before = asked(judge)
+    tinyscale(home, "grade", "few.jsonl", *settings)
+    assert asked(judge) == asked_before, "nothing is new, so nothing is asked"
+    few.write_text("".join(lines))
+    again = json.loads(tinyscale(home, "grade", "few.jsonl", *settings, "--json"))
+    assert asked(judge) >= asked_before + 2 + 15, "two stories, and the test"
+    assert again["calibration"]["drift"]["value"] == 0.0, "this judge says the same each day"
+    assert len(json.loads(sessions.read_text())) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -263,6 +263,23 @@ def test_drift_and_a_judge_at_odds_with_itself_are_said() -> None:
     assert "the judge does not agree with itself in grammar" in said
 
 
+def test_drift_between_sessions_is_measured_story_by_story() -> None:
+    first = calibration({"reference": lambda i: 7 + i % 3, "shuffled": lambda i: 5 + i % 3})
+    grades, stories = a_grading("a", lambda prompt, sample: 5)
+
+    def drift_of(change: Callable[[int], int]) -> tuple[float, str]:
+        last = [replace(g, repeat=1, scores=alike(g.scores["plot"] + change(i))) for i, g in enumerate(first)]
+        found = summarise([*grades, *first, *last], stories, GRADING, INSTRUMENT).calibration
+        assert found.drift
+        assert found.repeats == 0, "sessions are days apart, and no test of repeatability"
+        return found.drift.value, " ".join(found.warnings)
+
+    assert drift_of(lambda i: (-1) ** i) == (0.0, "")
+    value, said = drift_of(lambda i: -(i % 4 > 0))
+    assert value == pytest.approx(-0.75)
+    assert "the judge has drifted: its own test scores -0.75 (interval " in said
+
+
 def test_relative_score_of_the_papers_table() -> None:
     assert relative(6.19, 4.33, 8.75) == pytest.approx(0.42, abs=0.005)
     with pytest.raises(ValueError, match="are equal"):

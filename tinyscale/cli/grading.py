@@ -63,7 +63,7 @@ def grade(
         if stopped:
             say("stopped; the same command goes on")
             raise typer.Exit(INTERRUPTED)
-        with GradingView(count_grades(subject, stories) if asker else 0) as view:
+        with GradingView(count_grades(subject, stories, cache) if asker else 0) as view:
             outcome = grade_subject(
                 subject,
                 stories,
@@ -97,12 +97,15 @@ def _subject(target: str, settings: list[str], storage: Path) -> "Subject":
 
 
 def _print_quote(subject: "Subject", cache: Path, *, as_json: bool) -> None:
+    from tinyscale.cluster.grade import session_days
     from tinyscale.cluster.subject import expected_stories
     from tinyscale.grading.quote import quote
 
     if not subject.grading.judge.model:
         raise ValueError("grading.judge.model names no model, so nothing would be paid; set one or drop --dry-run")
-    made = quote(expected_stories(subject), subject.grading, cache, account=subject.name)
+    stories = expected_stories(subject)
+    sessions = len(session_days(subject, stories, cache))
+    made = quote(stories, subject.grading, cache, account=subject.name, sessions=sessions)
     if as_json:
         print_json(made)
         return

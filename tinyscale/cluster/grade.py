@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tinyscale.cluster.events import PreflightError
@@ -12,8 +13,9 @@ from tinyscale.grading.ask import Asker
 from tinyscale.grading.copies import find_copies
 from tinyscale.grading.measures import judge_free
 from tinyscale.grading.prompts import load_prompts
+from tinyscale.grading.quote import quote
 from tinyscale.grading.relative import check_anchors
-from tinyscale.grading.results import write_grading
+from tinyscale.grading.results import read_sessions, write_grading, write_sessions
 from tinyscale.grading.rubric import instrument
 from tinyscale.grading.scores import summarise
 from tinyscale.grading.session import Graded, asked_for, grade_stories
@@ -111,7 +113,9 @@ def grade_subject(
     write_grading(subject.home, measures)
     if asker is None:
         return Outcome(measures=measures, summary=None, stories=tuple(stories))
-    calibration = own_test(subject)
+    ruler, calibration = instrument(grading.judge), own_test(subject)
+    days = session_days(subject, stories, cache_path)
+    write_sessions(subject.home, ruler.id, days)
     grades: list[Grade] = []
 
     def take(one: Grade) -> None:
@@ -124,17 +128,30 @@ def grade_subject(
         cache_path=cache_path,
         asker=asker,
         account=subject.name,
+        sessions=len(days),
         on_grade=take,
         should_stop=should_stop,
     )
-    summary = summarise(grades, stories, grading, instrument(grading.judge))
+    summary = summarise(grades, stories, grading, ruler)
     write_grading(subject.home, summary, grades)
     return Outcome(measures=measures, summary=summary, stories=tuple(stories), grades=tuple(grades), graded=graded)
 
 
-def count_grades(subject: Subject, stories: Sequence[Story]) -> int:
+def session_days(subject: Subject, stories: Sequence[Story], cache_path: Path) -> list[str]:
+    """Days on which the judge has its own test: today is one if stories are to be graded, and it had none today."""
+    days = read_sessions(subject.home, instrument(subject.grading.judge).id)
+    today = datetime.now(UTC).date().isoformat()
+    if not days:
+        return [today]
+    if today in days or not quote(stories, subject.grading, cache_path, account=subject.name).calls:
+        return days
+    return [*days, today]
+
+
+def count_grades(subject: Subject, stories: Sequence[Story], cache_path: Path) -> int:
     """Grades that will be asked for, the judge's own test and repeats included."""
-    return sum(1 for _ in asked_for([*own_test(subject), *stories], subject.grading))
+    sessions = len(session_days(subject, stories, cache_path))
+    return sum(1 for _ in asked_for([*own_test(subject), *stories], subject.grading, sessions))
 
 
 def _measure(

@@ -38,7 +38,9 @@ class GradingQuote:
     budget_usd: float
 
 
-def quote(stories: Iterable[Story], grading: Grading, cache_path: Path, *, account: str) -> GradingQuote:
+def quote(
+    stories: Iterable[Story], grading: Grading, cache_path: Path, *, account: str, sessions: int = 1
+) -> GradingQuote:
     """Count what :func:`~tinyscale.grading.session.grade_stories` would do; nothing is sent and nothing written.
 
     A turn that follows on another's answer is counted with the longest answer that there can be.
@@ -52,7 +54,7 @@ def quote(stories: Iterable[Story], grading: Grading, cache_path: Path, *, accou
     grades = cached = calls = 0
     worst = likely = 0.0
     try:
-        for story, repeat in asked_for(stories, grading):
+        for story, repeat in asked_for(stories, grading, sessions):
             grades += 1
             replies: list[str] = []
             needed = 0

@@ -28,11 +28,13 @@ def kappa(counts: NDArray[np.float64]) -> float | None:
 def repeatability(grades: Iterable[Grade]) -> tuple[Mapping[str, float], int]:
     """Kappa by criterion over all pairs of grades of one story, and how many stories have more than one grade.
 
+    The judge's own test is left out: between its sessions lie days, and they tell of drift.
+
     No repeat comes before another, so a pair counts in both orders.
     """
     scored: dict[tuple[str, str], list[Grade]] = defaultdict(list)
     for grade in grades:
-        if grade.scores:
+        if grade.scores and grade.kind == "model":
             scored[grade.model, grade.story_id].append(grade)
     repeated = [again for again in scored.values() if len(again) > 1]
     found: dict[str, float] = {}

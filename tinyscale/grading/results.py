@@ -1,7 +1,7 @@
 """Where gradings lie on disk: ``HOME/grades/INSTRUMENT/``, a folder an instrument, and what is read back from there."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,10 @@ class GradesFolder:
         """What can be said without a judge (:class:`tinyscale.spec.GradeSummary` with no instrument)."""
         return self.path / "judge-free.json"
 
+    def sessions(self, instrument: str) -> Path:
+        """Days on which a judge had its own test, oldest first: a list of ``2026-11-21`` and the like (UTC)."""
+        return self.path / instrument / "sessions.json"
+
     def summary(self, instrument: str) -> Path:
         """:class:`tinyscale.spec.GradeSummary` of one instrument, by its id."""
         return self.path / instrument / "summary.json"
@@ -39,6 +43,20 @@ class Graded:
 
     summary: GradeSummary
     grades: tuple[Grade, ...]
+
+
+def read_sessions(home: Path, instrument: str) -> list[str]:
+    """Days on which a judge had its own test."""
+    path = GradesFolder(home).sessions(instrument)
+    days: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return days
+
+
+def write_sessions(home: Path, instrument: str, days: Sequence[str]) -> None:
+    """Write them, before the test of the newest is asked for."""
+    path = GradesFolder(home).sessions(instrument)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, list(days))
 
 
 def write_grading(home: Path, summary: GradeSummary, grades: Iterable[Grade] = ()) -> Path:

@@ -44,7 +44,10 @@ def summarise(
     comparisons = compare(list(means), means, grading.bootstraps, grading.seed)
     spans = {name: length_slope(of, grading.bootstraps, grading.seed) for name, of in of_models.items()}
     slopes = {name: span for name, span in spans.items() if span is not None}
-    trust = calibrate(all_grades, scored, grading.bootstraps, grading.seed, MOST_UNGRADED)
+    last = max((grade.repeat for grade in all_grades if grade.kind != "model"), default=0)
+    newest = [grade for grade in all_grades if last and grade.kind != "model" and grade.repeat == last]
+    again = {"overall": [(grade, value) for grade in newest if (value := score(grade, "overall")) is not None]}
+    trust = calibrate(all_grades, scored, again, grading.bootstraps, grading.seed, MOST_UNGRADED)
     by_length = length_warnings(slopes, comparisons, [g for g in first if g.kind == "model" and g.scores])
     times = [grade.graded_s for grade in all_grades if grade.graded_s > 0]
     return GradeSummary(

@@ -54,6 +54,7 @@ def grade_stories(
     cache_path: Path,
     asker: Asker,
     account: str,
+    sessions: int = 1,
     on_grade: Callable[[Grade], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Graded:
@@ -62,6 +63,7 @@ def grade_stories(
     :param stories: read one by one, a little ahead of the grades.
     :param cache_path: the file of all answers; may be shared with gradings that run at the same time.
     :param account: whom the calls are charged to (the study); ``grading.budget_usd`` is its limit, for ever.
+    :param sessions: how often the judge has had its own test, this time included; see :func:`asked_for`.
     :param on_grade: takes each grade, in order and on the caller's thread, so that memory need not hold them.
     :param should_stop: asked often, by many threads; once true no call goes out, and those under way are waited for.
     :returns: what came of it, also where the budget was reached: then the grades are those that could be paid for.
@@ -79,7 +81,7 @@ def grade_stories(
                     pace=Pace(judge.requests_per_minute), account=account, limit_usd=grading.budget_usd,
                     stopping=stop.wanted)  # fmt: skip
         # Closed before the cache is: an error of the caller's leaves threads that still have answers to write.
-        for grade in workers.enter_context(closing(_in_order(asked_for(stories, grading), desk, stop))):
+        for grade in workers.enter_context(closing(_in_order(asked_for(stories, grading, sessions), desk, stop))):
             asked += 1
             if grade is not None:
                 given += 1
@@ -113,10 +115,14 @@ def is_repeated(story: Story, grading: Grading) -> bool:
     return story.kind == "model" and int(digest(["repeat", story.id])[:8], 16) < grading.repeat_share * 2**32
 
 
-def asked_for(stories: Iterable[Story], grading: Grading) -> Iterator[tuple[Story, int]]:
-    """Each story, and behind it its repeats (1, 2) where it has some."""
+def asked_for(stories: Iterable[Story], grading: Grading, sessions: int = 1) -> Iterator[tuple[Story, int]]:
+    """Each story, and behind it its repeats (1, 2) where it has some.
+
+    The judge's own test is asked anew in each session (0, 1, ...), or its drift from one to the next would go unseen.
+    """
     for story in stories:
-        for repeat in range(1 + REPEATS * is_repeated(story, grading)):
+        times = 1 + REPEATS * is_repeated(story, grading) if story.kind == "model" else sessions
+        for repeat in range(times):
             yield story, repeat
 
 

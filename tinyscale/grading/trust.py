@@ -20,11 +20,14 @@ Scored = Mapping[str, Sequence[tuple[Grade, float]]]
 """By criterion: first grades with their score."""
 
 
-def calibrate(grades: Sequence[Grade], scored: Scored, bootstraps: int, seed: int, most_ungraded: float) -> Calibration:
+def calibrate(
+    grades: Sequence[Grade], scored: Scored, again: Scored, bootstraps: int, seed: int, most_ungraded: float
+) -> Calibration:
     """Means by kind of calibration story, whether the judge tells them apart, and how far it agrees with itself.
 
     :param grades: all, repeats included.
-    :param scored: of the calibration stories.
+    :param scored: first grades by criterion.
+    :param again: those of the calibration stories in the last session, if it is not the first.
     :param most_ungraded: share of a kind above which nothing is said of it.
     """
     first = [grade for grade in grades if grade.repeat == 0]
@@ -54,6 +57,12 @@ def calibrate(grades: Sequence[Grade], scored: Scored, bootstraps: int, seed: in
         warnings.append(
             "the judge was not tested on shuffled endings: whether it tells good stories from bad is unknown"
         )
+    drift = _drift(scored, again, bootstraps, seed)
+    if drift is not None and not drift.low <= 0 <= drift.high:
+        warnings.append(
+            f"the judge has drifted: its own test scores {drift.value:+.2f} (interval {drift.low:+.2f} to "
+            f"{drift.high:+.2f}) against the first session, so scores of then and now do not compare"
+        )
     answered_by = tuple(sorted({grade.answered_by for grade in grades if grade.answered_by}))
     if len(answered_by) > 1:
         warnings.append(
@@ -67,6 +76,7 @@ def calibrate(grades: Sequence[Grade], scored: Scored, bootstraps: int, seed: in
     ]
     return Calibration(
         kinds=tuple(_kind(kind, total[kind] - failed[kind], of, bootstraps, seed) for kind, of in means.items()),
+        drift=drift,
         can_tell=told["shuffled"],
         kappa=kappa,
         repeats=repeats,
@@ -80,6 +90,15 @@ def _kind(
 ) -> KindScore:
     spans = {name: mean_interval(of, bootstraps, seed) for name, of in means.items()}
     return KindScore(kind=kind, stories=stories, means={name: span for name, span in spans.items() if span})
+
+
+def _drift(scored: Scored, again: Scored, bootstraps: int, seed: int) -> Interval | None:
+    """Overall score in the last session less that in the first, story by story; None: there was but one session."""
+    first = scored.get("overall", ())
+    then: dict[tuple[str, str], float] = {(g.kind, g.story_id): value for g, value in first if g.kind != "model"}
+    now = [(g, value) for g, value in again.get("overall", ()) if (g.kind, g.story_id) in then]
+    apart = [(g.prompt_id, value - then[g.kind, g.story_id]) for g, value in now]
+    return mean_interval(by_prompt(apart), bootstraps, seed)
 
 
 def _above(

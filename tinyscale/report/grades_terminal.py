@@ -44,6 +44,8 @@ def print_grades(summary: GradeSummary) -> None:
     if kappa:
         told = ", ".join(f"{name} {value:.2f}" for name, value in kappa.items())
         lines.append(f"the judge agrees with itself (weighted kappa, {summary.calibration.repeats} stories): {told}")
+    if drift := summary.calibration.drift:
+        lines.append(f"drift of the judge since its first session: {_span(drift)}")
     lines += [f"warning: {warning}" for warning in summary.calibration.warnings]
     lines += [f"note: {note}" for note in summary.notes]
     if summary.instrument:

@@ -154,7 +154,7 @@ class Grade:
     sample: int
     kind: StoryKind
     repeat: int
-    """0: the story's grade; 1, 2: the judge asked again."""
+    """0: the story's grade; 1, 2: the judge asked again. Of the judge's own test: the session, by its place."""
     instrument: str
     """Id of the instrument."""
     scores: Mapping[str, int] = field(default_factory=dict)
@@ -230,6 +230,8 @@ class Calibration:
 
     kinds: tuple[KindScore, ...] = ()
     """reference, shuffled, truncated."""
+    drift: Interval | None = None
+    """Overall scores of these stories in the last session less those in the first; None: there was but one."""
     can_tell: bool | None = None
     """References score above shuffled ones with certainty; None: not asked."""
     kappa: Mapping[str, float] = field(default_factory=dict)
