@@ -15,9 +15,13 @@ ALL_METRICS = tuple(
 )
 SUMMARY_COLUMNS = ("rank", "model", "criterion", "score", "low", "high", "relative", "stories", "ungraded", "withheld")
 STORY_COLUMNS = (
-    "model", "prompt_id", "sample", "prompt", "completion", *CRITERIA, "age", "ungraded", "flags", "reasons",
+    "prompt", "completion", *CRITERIA, "age", "model", "prompt_id", "sample", "ungraded", "flags", "reasons",
     "judge", "instrument", "story_id",
 )  # fmt: skip
+"""What a reader looks for first: MLflow's page shows some five columns before one scrolls."""
+NOT_GRADED = Grade(
+    story_id="", model="", prompt_id="", sample=0, kind="model", repeat=0, instrument="", ungraded="not graded"
+)
 
 
 def grade_metrics(score: ModelScore) -> dict[str, float]:
@@ -69,13 +73,11 @@ def story_table(stories: Iterable[Story], grades: Iterable[Grade], judge: str) -
     first = {(grade.model, grade.story_id): grade for grade in grades if grade.repeat == 0}
     rows: list[list[object]] = []
     for story in stories:
-        grade = first.get((story.model, story.id))
-        told: list[object] = [story.model, story.prompt_id, story.sample, story.prompt, story.completion]
-        if grade is None:
-            rows.append([*told, *[""] * len(CRITERIA), "", "not graded", "", "", judge, "", story.id])
-            continue
+        grade = first.get((story.model, story.id), NOT_GRADED)
         scores = [grade.scores.get(name, "") for name in CRITERIA]
         reasons = "\n".join(f"{name}: {said}" for name, said in grade.reasons.items())
-        said_of = [grade.age_group, grade.ungraded, "; ".join(grade.flags), reasons]
-        rows.append([*told, *scores, *said_of, judge, grade.instrument, story.id])
+        rows.append(
+            [story.prompt, story.completion, *scores, grade.age_group, story.model, story.prompt_id, story.sample,
+             grade.ungraded, "; ".join(grade.flags), reasons, judge, grade.instrument, story.id]
+        )  # fmt: skip
     return Table(columns=STORY_COLUMNS, rows=rows)
