@@ -4,6 +4,7 @@ Where it may, the test gives each node a network namespace with an address of it
 each other goes over a network, and an address that means another machine there (that of the host's name) leads nowhere.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -23,12 +25,15 @@ import ray
 from tinyscale.cluster import Event, TrialReported, TrialRestarted, run_trials
 from tinyscale.cluster.session import OBJECT_STORE_BYTES, ray_session
 from tinyscale.results.journal import read_journal
+from tinyscale.results.store import StudyStore
 from tinyscale.spec import Job, Study, TrialResult, read_json, write_json
 from tinyscale.spec.study import Resources
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 STEPS = 200
 RAY = str(Path(sys.executable).with_name("ray"))
+OPEN = os.environ | {"RAY_AUTH_MODE": "disabled"}
+"""For nodes and driver alike, whatever token lies in the home folder: Ray turns tokens on where it finds one."""
 NETWORK = f"198.18.{os.getpid() % 256}"
 """Of the addresses set aside for tests of networks (RFC 2544)."""
 BRIDGE = f"ts{os.getpid()}"
@@ -96,7 +101,7 @@ class Machines:
             self.running[name] = subprocess.Popen(
                 [*command, f"--object-store-memory={OBJECT_STORE_BYTES}"],
                 cwd=self.temporary,
-                env=os.environ | {"RAY_AUTH_MODE": "disabled"},  # whatever token lies in the home folder
+                env=OPEN,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -110,11 +115,9 @@ class Machines:
             assert time.monotonic() < give_up, log.read_text()
             time.sleep(0.1)
 
-    def lose(self, name: str) -> None:
-        """As when its power fails."""
+    def end(self, name: str) -> None:
         node = self.running.pop(name)
-        for process in [*psutil.Process(node.pid).children(recursive=True), node]:
-            process.kill()
+        cut_off(node.pid)
         node.wait()
 
     def logs(self) -> str:
@@ -131,7 +134,7 @@ def machines(request: pytest.FixtureRequest) -> Iterator[Machines]:
         pytest.skip("only for where no network namespaces can be made")
     with ExitStack() as stack:
         made = Machines(in_namespaces, stack.enter_context(tempfile.TemporaryDirectory(prefix="ts-")))
-        stack.callback(lambda: [made.lose(name) for name in [*made.running]])
+        stack.callback(lambda: [made.end(name) for name in [*made.running]])
         if in_namespaces:
             stack.callback(ip, "link", "del", BRIDGE)
             assert ip("link", "add", BRIDGE, "type", "bridge")
@@ -157,11 +160,45 @@ def busy_nodes() -> set[str]:
     }
 
 
-def until_up(machines: Machines) -> None:
-    give_up = time.monotonic() + 60
-    while len([node for node in ray.nodes() if node["Alive"]]) < len(machines.running):
-        assert time.monotonic() < give_up, machines.logs()
-        time.sleep(0.2)
+def cut_off(pid: int) -> None:
+    """A node, as when its power fails."""
+    node = psutil.Process(pid)
+    for process in [*node.children(recursive=True), node]:
+        process.kill()
+
+
+def drive(address: str, store: StudyStore, job: Job, pids: dict[str, int]) -> dict[str, Any]:
+    """Run a trial, cutting off one of its nodes; in a process of its own, as every launch has one."""
+    study = Study(name="tiny", space=({},), resources=Resources(workers=2, engine="zero", max_failures=2))
+    lost: list[str] = []
+    restarts: list[str] = []
+    used: list[list[str]] = []
+    """Nodes occupied at each report since the loss: at first the lost one may still count, at last none need be."""
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, TrialRestarted):
+            restarts.append(event.message)
+        if isinstance(event, TrialReported):
+            used.append(sorted(busy_nodes()))
+            if event.record.step >= 50 and not lost and len(used[-1]) == 2:
+                lost.append(used[-1][-1])
+                used.clear()
+                cut_off(pids[lost[0]])
+
+    with ray_session(address, study.resources):
+        give_up = time.monotonic() + 60
+        while len([node for node in ray.nodes() if node["Alive"]]) < len(pids) and time.monotonic() < give_up:
+            time.sleep(0.2)
+        addresses = {node["NodeManagerAddress"] for node in ray.nodes()}
+        outcome = run_trials(store, [job], study, on_event=on_event, should_stop=lambda: False)
+    return {
+        "finished": outcome.finished,
+        "failed": outcome.failed,
+        "restarts": restarts,
+        "lost": lost,
+        "used": used,
+        "addresses": len(addresses),
+    }
 
 
 def trained_by_torchrun(job: Job, folder: Path) -> TrialResult:
@@ -176,33 +213,27 @@ def trained_by_torchrun(job: Job, folder: Path) -> TrialResult:
 
 
 def test_a_trial_over_two_nodes_outlives_one_of_them(machines, store, make_jobs, tmp_path):
-    study = Study(name="tiny", space=({},), resources=Resources(workers=2, engine="zero", max_failures=2))
     (job,) = make_jobs(store, range(1), steps=STEPS, engine="zero", workers=2)
-    lost: list[str] = []
-    events: list[Event] = []
-    used: list[set[str]] = []
-    """Nodes occupied at each report since the loss: at first the lost one may still count, at last none need be."""
-
-    def on_event(event: Event) -> None:
-        events.append(event)
-        if isinstance(event, TrialReported):
-            used.append(busy_nodes())
-            if event.record.step >= 50 and not lost and len(used[-1]) == 2:
-                lost.append(max(used[-1]))
-                used.clear()
-                machines.lose(lost[0])
-
-    with ray_session(machines.address, study.resources):
-        until_up(machines)
-        assert len({node["NodeManagerAddress"] for node in ray.nodes()}) == (4 if machines.in_namespaces else 1)
-        outcome = run_trials(store, [job], study, on_event=on_event, should_stop=lambda: False)
-
-    assert outcome.finished == (job.trial.id,), f"{outcome}\n{events}\n{machines.logs()}"
-    assert [event for event in events if isinstance(event, TrialRestarted)]
-    assert lost
-    assert {name for name in machines.running if name != "node-1"} in used, "it goes on at the two that are left"
+    write_json(tmp_path / "job.json", job)
+    pids = {name: node.pid for name, node in machines.running.items()}
+    arguments = [machines.address, str(store.path), str(tmp_path / "job.json"), json.dumps(pids)]
+    ran = subprocess.run([sys.executable, __file__, *arguments], env=OPEN, capture_output=True, text=True, timeout=280)
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout.splitlines()[-1])
+    said = f"{told}\n{machines.logs()}"
+    assert told["addresses"] == (4 if machines.in_namespaces else 1)
+    assert told["finished"] == [job.trial.id], said
+    assert told["restarts"], said
+    assert sorted({"node-2", "node-3", "node-4"} - {*told["lost"]}) in told["used"], "it goes on at the two left"
     folder = store.trial(job.trial.id)
     assert [record.step for record in read_journal(folder.journal)[0]] == list(range(10, STEPS + 1, 10))
     result, alone = read_json(TrialResult, folder.result), trained_by_torchrun(job, tmp_path / "alone")
     assert (result.workers, result.points) == (2, alone.points)
     assert result.model_digest == alone.model_digest
+
+
+if __name__ == "__main__":
+    the_address, the_store, the_job, the_pids = sys.argv[1:]
+    print(
+        json.dumps(drive(the_address, StudyStore(Path(the_store)), read_json(Job, Path(the_job)), json.loads(the_pids)))
+    )
