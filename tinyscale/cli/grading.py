@@ -37,7 +37,7 @@ def grade(
     as_json: AsJson = False,
 ) -> None:
     """Have a language model grade the stories that models tell; without one, only measure them."""
-    from tinyscale.cluster.grade import count_grades, grade_subject, told_stories
+    from tinyscale.cluster.grade import grade_subject, told_stories
     from tinyscale.cluster.lock import StudyLock
     from tinyscale.cluster.signals import StopOnSignal
     from tinyscale.grading.export import check_suffix
@@ -63,13 +63,14 @@ def grade(
         if stopped:
             say("stopped; the same command goes on")
             raise typer.Exit(INTERRUPTED)
-        with GradingView(count_grades(subject, stories, cache) if asker else 0) as view:
+        with GradingView() as view:
             outcome = grade_subject(
                 subject,
                 stories,
                 cache_path=cache,
                 asker=asker,
                 say=say,
+                on_begin=view.on_begin,
                 on_grade=view.on_grade,
                 should_stop=should_stop,
             )

@@ -94,6 +94,7 @@ def grade_subject(
     cache_path: Path,
     asker: Asker | None,
     say: Callable[[str], None],
+    on_begin: Callable[[int], None],
     on_grade: Callable[[Grade], None],
     should_stop: Callable[[], bool],
 ) -> Outcome:
@@ -103,6 +104,7 @@ def grade_subject(
 
     :param cache_path: the judge's answers, of all gradings of a storage folder.
     :param asker: None: nobody is asked.
+    :param on_begin: hears, before the first grade, how many will be asked for.
     :raises ValueError: the anchors of the relative score are no models of the subject.
     :raises FatalError: the judge will answer nothing until the user acts.
     """
@@ -113,9 +115,10 @@ def grade_subject(
     write_grading(subject.home, measures)
     if asker is None:
         return Outcome(measures=measures, summary=None, stories=tuple(stories))
-    ruler, calibration = instrument(grading.judge), own_test(subject)
+    ruler, to_grade = instrument(grading.judge), [*own_test(subject), *stories]
     days = session_days(subject, stories, cache_path)
     write_sessions(subject.home, ruler.id, days)
+    on_begin(sum(1 for _ in asked_for(to_grade, grading, len(days))))
     grades: list[Grade] = []
 
     def take(one: Grade) -> None:
@@ -123,7 +126,7 @@ def grade_subject(
         on_grade(one)
 
     graded = grade_stories(
-        [*calibration, *stories],
+        to_grade,
         grading,
         cache_path=cache_path,
         asker=asker,
@@ -146,12 +149,6 @@ def session_days(subject: Subject, stories: Sequence[Story], cache_path: Path) -
     if today in days or not quote(stories, subject.grading, cache_path, account=subject.name).calls:
         return days
     return [*days, today]
-
-
-def count_grades(subject: Subject, stories: Sequence[Story], cache_path: Path) -> int:
-    """Grades that will be asked for, the judge's own test and repeats included."""
-    sessions = len(session_days(subject, stories, cache_path))
-    return sum(1 for _ in asked_for([*own_test(subject), *stories], subject.grading, sessions))
 
 
 def _measure(

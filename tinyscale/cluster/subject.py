@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import file_digest
 from itertools import islice
 from pathlib import Path
 
@@ -95,9 +94,10 @@ def expected_stories(subject: Subject) -> list[Story]:
 def models_of(subject: Subject) -> Iterator[tuple[str, Path, str]]:
     """Name, file of stories and digest of each model."""
     if subject.store is None:
+        from tinyscale.model.store import model_digest
+
         assert subject.model
-        with (subject.model / "model.safetensors").open("rb") as file:
-            yield subject.home.name, subject.home / "stories.jsonl", file_digest(file, "sha256").hexdigest()
+        yield subject.home.name, TrialFolder(subject.home).stories, model_digest(subject.model)
         return
     results = read_results(subject.store)
     for trial in subject.trials:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from tinyscale.grading.comparisons import compare
 from tinyscale.grading.intervals import LEAST_PROMPTS, by_prompt, mean_interval
 from tinyscale.grading.relative import relative_scores
+from tinyscale.grading.rubric import TURNS
 from tinyscale.grading.trust import calibrate
 from tinyscale.grading.verbosity import length_slope, length_warnings
 from tinyscale.spec import AGE_GROUPS, CRITERIA, Grade, GradeSummary, Grading, Instrument, ModelScore, Story
@@ -15,8 +16,6 @@ OVERALL = ("grammar", "creativity", "consistency", "plot")
 """Their mean is ``overall``; instruct is left out, since few prompts carry instructions."""
 MOST_UNGRADED = 0.02
 """Share of a model's stories above which no mean is given: what could not be graded may well be the worst."""
-TURNS = {"strict": 1, "paper": 2}
-"""Calls for a grade."""
 
 
 def summarise(

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -42,13 +41,12 @@ def tell(
 
     from tinyscale.data.tokenizer import end_of_text_id, load_tokenizer
     from tinyscale.model.sample import generate_batch
-    from tinyscale.model.store import TOKENIZER, WEIGHTS, load_model
+    from tinyscale.model.store import TOKENIZER, load_model, model_digest
 
     model = load_model(model_folder).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     tokenizer = load_tokenizer(model_folder / TOKENIZER)
     end = end_of_text_id(tokenizer)
-    with (model_folder / WEIGHTS).open("rb") as file:
-        model_digest = file_digest(file, "sha256").hexdigest()
+    weights = model_digest(model_folder)
     ids = {prompt.id: [end, *tokenizer.encode(prompt.text).ids] for prompt in prompts}
     stories: dict[tuple[str, int], Story] = {}
     for batch in _batches(list(_asked(prompts, grading)), ids, _rows(model)):
@@ -65,7 +63,7 @@ def tell(
             tokens = tokens[:-1] if ended else tokens
             stories[prompt.id, sample] = Story(
                 model=name,
-                model_digest=model_digest,
+                model_digest=weights,
                 prompt_id=prompt.id,
                 prompt=prompt.text,
                 completion=tokenizer.decode(tokens),

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from hashlib import file_digest
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -14,6 +15,12 @@ from tinyscale.model.transformer import Transformer
 from tinyscale.spec import ModelConfig, read_json, write_json
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+
+
+def model_digest(folder: Path) -> str:
+    """SHA-256 of a model's weights, 64 hex digits."""
+    with (folder / WEIGHTS).open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def save_model(folder: Path, config: ModelConfig, state: Mapping[str, Tensor], tokenizer_path: Path) -> None:

@@ -16,10 +16,9 @@ QUIET_S = 15.0
 class GradingView:
     """Hears each grade. A context manager."""
 
-    def __init__(self, grades: int, console: Console | None = None) -> None:
-        """:param grades: how many will be asked for."""
+    def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
-        self._all, self._given, self._ungraded, self._cost_usd = grades, 0, 0, 0.0
+        self._all, self._given, self._ungraded, self._cost_usd = 0, 0, 0, 0.0
         self._said_s = time.monotonic()
         self._progress = Progress(
             TextColumn("grading"),
@@ -31,16 +30,21 @@ class GradingView:
             transient=True,
             disable=not self._console.is_terminal,
         )
-        self._task = self._progress.add_task("grading", total=grades, said="")
+        self._task = self._progress.add_task("grading", total=None, said="")
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+    def on_begin(self, grades: int) -> None:
+        """So many grades will be asked for."""
+        self._all = grades
+        self._progress.update(self._task, total=grades)
+        self._progress.start()
 
     def on_grade(self, grade: Grade) -> None:
         """Count one."""

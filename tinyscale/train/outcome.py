@@ -2,7 +2,6 @@
 
 import platform
 import time
-from hashlib import file_digest
 from importlib import metadata
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import torch
 
 from tinyscale.accounting import count_parameters, training_flops
 from tinyscale.data.unigram import unigram_loss
-from tinyscale.model.store import save_model
+from tinyscale.model.store import model_digest, save_model
 from tinyscale.spec import Line, Point, TrialResult, write_json
 from tinyscale.train import workers
 from tinyscale.train.checkpoint import remove_checkpoints
@@ -25,8 +24,8 @@ def write_outcome(session: Session, diverged: DivergedError | None) -> None:
     """
     peak_memory = workers.max_over_workers(session.device.peak_memory_bytes(), session.device.torch_device)
     if workers.rank() == 0:
-        digest = "" if diverged else _save_model(session)
-        write_json(session.folder.result, _result(session, diverged, digest, peak_memory))
+        weights = "" if diverged else _save_model(session)
+        write_json(session.folder.result, _result(session, diverged, weights, peak_memory))
         remove_checkpoints(session.folder.checkpoints)
     workers.from_first(True)  # nobody looks for the result before it is there
 
@@ -35,11 +34,10 @@ def _save_model(session: Session) -> str:
     """Write ``model/``; the digest of its weights."""
     state = {name: value.detach().cpu() for name, value in session.model.state_dict().items()}
     save_model(session.folder.model, session.trial.model, state, Path(session.job.tokenizer))
-    with (session.folder.model / "model.safetensors").open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+    return model_digest(session.folder.model)
 
 
-def _result(session: Session, diverged: DivergedError | None, model_digest: str, peak_memory: int) -> TrialResult:
+def _result(session: Session, diverged: DivergedError | None, weights: str, peak_memory: int) -> TrialResult:
     speed, peak = session.clock.median_speed, session.peak
     return TrialResult(
         trial_id=session.trial.id,
@@ -61,7 +59,7 @@ def _result(session: Session, diverged: DivergedError | None, model_digest: str,
         kernels=session.kernels,
         eval_bytes=session.validation.total_bytes,
         eval_tokens=session.validation.total_tokens,
-        model_digest=model_digest,
+        model_digest=weights,
         message=str(diverged) if diverged else "",
         versions=_versions(session),
         started_s=session.started_s,
