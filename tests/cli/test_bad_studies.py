@@ -37,6 +37,8 @@ BAD: dict[str, tuple[str, str, str]] = {
     "yes for a number": ("tokens: 1M", "tokens: yes", "train.tokens"),
     "fraction for a count": ("num_layers: 2", "num_layers: 2.5", "model.num_layers"),
     "negative": ("num_layers: 2", "num_layers: -2", "num_layers is -2"),
+    "budgets in two ways": ("[32, 64]", "[32, 64]\n    tokens: 1M\n    flops: 1e12", "tokens and flops are both given"),
+    "no compute": ("[32, 64]", "[32, 64]\n    flops: 0", "flops is 0; it must be more than 0"),
     "zero width": ("[32, 64]", "[0]", "hidden_size is 0"),
     "infinite rate": ("tokens: 1M", "tokens: 1M, learning_rate: .inf", "train.learning_rate"),
     "rate of zero": ("tokens: 1M", "tokens: 1M, learning_rate: 0.0", "learning_rate is 0.0"),

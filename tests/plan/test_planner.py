@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tinyscale.accounting import count_parameters, training_flops
 from tinyscale.plan.planner import Plan, make_plan
 from tinyscale.plan.quote import makespan
 from tinyscale.plan.recipe import batch_tokens, intermediate_size, learning_rate, num_heads
@@ -202,3 +203,22 @@ def test_a_hold_out_that_a_trunk_would_show_is_refused(schedule) -> None:
     )
     with pytest.raises(ValueError, match=r"holdout.0: d32-L2-V512-D250k-s0 is in space as well"):
         make_plan(leaking)
+
+
+def test_budgets_by_compute_and_by_parameters() -> None:
+    space = ({"hidden_size": (16, 32, 64), "flops": 1e12}, {"hidden_size": (16, 32), "tokens_per_param": (5, 20)})
+    plan = make_plan(study(space=space, holdout=()))
+    flops = {t.id: training_flops(t.model, t.train.tokens) for t in plan.trials}
+    equal = [t for t in plan.trials if flops[t.id] == pytest.approx(1e12, rel=1e-5)]
+    ratios = [t.train.tokens / count_parameters(t.model).total for t in plan.trials if t not in equal]
+    assert sorted(t.model.hidden_size for t in equal) == [16, 32, 64]
+    assert sorted(ratios) == pytest.approx([5, 5, 20, 20], rel=1e-4)
+
+
+def test_a_trunk_branches_at_tokens_per_parameter() -> None:
+    space = ({"hidden_size": (16, 32), "tokens_per_param": (5, 10, 20)},)
+    plan = make_plan(study(space=space, holdout=(), train={"schedule": "trunk"}))
+    assert len(plan.trials) == 2
+    for trial in plan.trials:
+        params = count_parameters(trial.model).total
+        assert (*trial.train.branches, trial.train.tokens) == (5 * params, 10 * params, 20 * params)

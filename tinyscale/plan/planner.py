@@ -1,10 +1,11 @@
 """The planner: Study -> Plan. It starts nothing and trains nothing."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from tinyscale.accounting import count_parameters, flops_per_token
 from tinyscale.data.corpus import corpus_digest
 from tinyscale.data.tokenizer import tokenizer_digest
 from tinyscale.plan.arms import rate_arms
@@ -13,7 +14,7 @@ from tinyscale.plan.check_grading import check_grading
 from tinyscale.plan.quote import Quote, expected_speed, makespan, quote_trial
 from tinyscale.plan.recipe import resolve
 from tinyscale.plan.share import ASSUMED_CARD, choose_share, local_card, smallest_share
-from tinyscale.spec import Study, Trial, TrialResult, short_count, to_json
+from tinyscale.spec import ModelConfig, Study, Trial, TrialResult, short_count, to_json
 from tinyscale.spec.study import Axes
 from tinyscale.spec.trial import Schedule
 
@@ -82,12 +83,7 @@ def make_plan(study: Study, *, offline: bool = False, measured: Mapping[str, Tri
     corpus = corpus_digest(study.corpus, offline=offline)
     trials: dict[str, Trial] = {}
     for grid, place, holdout in _grids(study):
-        for cell in _cells(study, grid):
-            try:
-                trial = _trial(study, cell, corpus, holdout)
-            except ValueError as error:
-                problems.append(f"{place}: {error}")
-                continue
+        for trial in _grid_trials(study, grid, place, corpus, holdout, problems):
             found = check_trial(trial, workers=workers, on_gpu=study.resources.on_gpu)
             problems += [f"{place}: {trial.shape}: {text}" for text in found]
             trials.setdefault(trial.id, trial)
@@ -147,27 +143,58 @@ def _grids(study: Study) -> Iterator[tuple[Axes, str, bool]]:
             yield grid, f"{section}.{index}", section == "holdout"
 
 
-def _cells(study: Study, grid: Axes) -> Iterator[dict[str, Any]]:
-    """Every combination of a grid's values; on a trunk the token budgets are one value."""
+_TOKENS_OF: Mapping[str, Callable[[float, ModelConfig], float]] = {
+    "tokens": lambda tokens, model: tokens,
+    "flops": lambda flops, model: flops / flops_per_token(model),
+    "tokens_per_param": lambda ratio, model: ratio * count_parameters(model).total,
+}
+"""Tokens of a budget, which may depend on the model (:class:`tinyscale.spec.study.TokenBudget`)."""
+
+
+def _grid_trials(
+    study: Study, grid: Axes, place: str, corpus: str, holdout: bool, problems: list[str]
+) -> Iterator[Trial]:
+    """A trial for every combination of a grid's values; on a trunk all its budgets are one trial.
+
+    What can't be resolved is left out, and named in ``problems``.
+    """
     axes = {name: value if isinstance(value, tuple) else (value,) for name, value in grid.items()}
-    budgets = axes.pop("tokens", ())
+    kinds = [name for name in _TOKENS_OF if name in axes]
+    if len(kinds) > 1:
+        problems.append(f"{place}: {' and '.join(kinds)} are both given; name the token budgets in one way")
+        return
+    budgets = axes.pop(kinds[0]) if kinds else ()
     for combination in product(*axes.values()):
-        cell = dict(zip(axes, combination, strict=True))
-        if {**study.train, **cell}.get("schedule") == "trunk" and budgets:
-            *branches, tokens = sorted(set(budgets))
-            yield {**cell, "tokens": tokens, "branches": tuple(branches)}
-        else:
-            yield from ({**cell, "tokens": tokens} for tokens in budgets) if budgets else (cell,)
+        settings = {**study.model, **study.train, **dict(zip(axes, combination, strict=True))}
+        for some in (budgets,) if settings.get("schedule") == "trunk" or not budgets else ((each,) for each in budgets):
+            try:
+                yield _trial(study, settings, kinds[0] if kinds else "", some, corpus, holdout)
+            except ValueError as error:
+                problems.append(f"{place}: {error}")
 
 
-def _trial(study: Study, cell: Mapping[str, Any], corpus: str, holdout: bool) -> Trial:
-    settings = {**study.model, **study.train, **cell}
-    for name in ("hidden_size", "num_layers", "tokens", "vocab_size", "context_length", "batch_size"):
+def _trial(
+    study: Study, settings: dict[str, Any], kind: str, budgets: Sequence[Any], corpus: str, holdout: bool
+) -> Trial:
+    """:param budgets: of one kind; none: ``settings`` has the tokens."""
+    for name in ("hidden_size", "num_layers", "num_heads", "vocab_size", "context_length", "batch_size"):
         if settings.get(name, 1) < 1:
             raise ValueError(f"{name} is {settings[name]}; it must be at least 1")
+    if budgets:
+        *branches, tokens = sorted({_tokens(kind, budget, settings) for budget in budgets})
+        settings = {**settings, "tokens": tokens, **({"branches": tuple(branches)} if branches else {})}
+    if settings.get("tokens", 1) < 1:
+        raise ValueError(f"tokens is {settings['tokens']}; it must be at least 1")
     model, train = resolve(settings)
     tokenizer = tokenizer_digest(study.tokenizer, corpus, model.vocab_size)
     return Trial(model=model, train=train, corpus=corpus, tokenizer=tokenizer, holdout=holdout)
+
+
+def _tokens(kind: str, budget: Any, settings: Mapping[str, Any]) -> int:
+    if not budget > 0:
+        raise ValueError(f"{kind} is {budget:g}; it must be more than 0")
+    model, _ = resolve({**settings, "tokens": 1})
+    return round(_TOKENS_OF[kind](budget, model))
 
 
 def _same_outcome(one: Trial, other: Trial) -> bool:
@@ -192,7 +219,8 @@ _SHORT = {"learning_rate": "lr", "batch_size": "b", "context_length": "T", "num_
 
 def _with_suffixes(trials: list[Trial], study: Study) -> list[Trial]:
     """Name apart the trials of equal shape, by the axes of the study in which they differ."""
-    axes = dict.fromkeys((*(name for grid, _, _ in _grids(study) for name in grid), "branches"))
+    named_in_grids = ("tokens" if name in _TOKENS_OF else name for grid, _, _ in _grids(study) for name in grid)
+    axes = dict.fromkeys((*named_in_grids, "branches"))
     named = []
     for trial in trials:
         twins = [_settings(twin) for twin in trials if twin.shape == trial.shape]

@@ -16,6 +16,17 @@ Axes = Mapping[str, Setting | tuple[Setting, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenBudget:
+    """Ways to say ``tokens`` in a grid that depend on the model's size; a grid names one of them, or ``tokens``."""
+
+    flops: float
+    """Training FLOPs, forward and backward, attention and head included: equal for every size, as IsoFLOP curves are
+    drawn (Hoffmann et al. 2022, approach 2)."""
+    tokens_per_param: float
+    """Training tokens for each of the model's parameters, embeddings included."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BuiltinCorpus:
     """Stories drawn from the package's own weighted grammar; needs no network."""
 
