@@ -9,7 +9,7 @@ study: install
 	$(BIN)/tinyscale launch studies/quickstart.yaml
 
 test: install lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --no-loadscope-reorder
 
 install: $(VENV)/.installed
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tinyscale.data.corpus import corpus_digest, iter_stories, prepare_corpus
+from tinyscale.data.hub import download, resolve_model
 from tinyscale.spec import HubCorpus
 
 COMMITS = ["a" * 40, "b" * 40]
@@ -44,6 +45,14 @@ class Handler(BaseHTTPRequestHandler):
             case ["datasets", "who", "tales", "resolve", commit, name] if commit == self.server.commit:
                 etag = hashlib.sha256(FILES[name]).hexdigest()
                 self._answer(200, FILES[name], {"ETag": f'"{etag}"', "X-Repo-Commit": commit})
+            case ["api", "models", "who", "teller", "revision", "main"]:
+                siblings = [{"rfilename": "config.json"}, {"rfilename": "onnx/model.onnx"}]
+                info = {"id": "who/teller", "sha": self.server.commit, "siblings": siblings, "tags": []}
+                self._answer(200, json.dumps(info).encode())
+            case ["api", "models", "who", "gated", "revision", _]:
+                self._answer(200, json.dumps({"id": "who/gated", "sha": COMMITS[1], "siblings": []}).encode())
+            case ["who", "gated", "resolve", _, _]:
+                self._answer(403, b"", {"X-Error-Code": "GatedRepo"})
             case _:
                 self._answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
@@ -131,6 +140,17 @@ def test_unreachable_hub_never_seen_is_an_error_and_offline_is_provisional(
 def test_what_the_hub_lacks_is_named(hub: Hub, tmp_path: Path, corpus: HubCorpus, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         corpus_digest(corpus, tmp_path)
+
+
+def test_a_model_is_a_commit_and_names(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_model("who/teller", "main") == (COMMITS[0], ("config.json", "onnx/model.onnx"))
+    with pytest.raises(ValueError, match="no public repository 'who/nobody'"):
+        resolve_model("who/nobody", "main")
+    with pytest.raises(ValueError, match=r"who/gated on http://.* is gated: accept its terms there"):
+        download("who/gated", "config.json", COMMITS[1], "model")
+    _close(monkeypatch)
+    with pytest.raises(ConnectionError, match=r"cannot reach the Hugging Face hub .* take files that lie on this"):
+        resolve_model("who/teller", "main")
 
 
 def _close(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,12 @@
 import os
 import sys
 
-from tinyscale.cli import grading, launching, reading, watching
+from tinyscale.cli import choosing, exporting, grading, importing, launching, promoting, reading, watching
 from tinyscale.cli.common import BAD_STUDY, PREFLIGHT, app
 
-__all__ = ["grading", "launching", "main", "reading", "watching"]  # importing the verbs registers them
+__all__ = [
+    "choosing", "exporting", "grading", "importing", "launching", "main", "promoting", "reading", "watching",
+]  # fmt: skip # importing the verbs registers them
 
 
 def main() -> None:

@@ -20,8 +20,9 @@ from tinyscale.grading.rubric import instrument
 from tinyscale.grading.scores import summarise
 from tinyscale.grading.session import Graded, asked_for, grade_stories
 from tinyscale.grading.stories import read_stories, settings_match, tell, write_stories
+from tinyscale.results.imported import import_folder
 from tinyscale.results.storage import fetch_trial, mirror_of
-from tinyscale.spec import Grade, GradeSummary, Story
+from tinyscale.spec import Grade, GradeSummary, Grading, Prompt, Story
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +56,7 @@ def told_stories(
     prompts = load_prompts(grading.prompts)
     if subject.model:
         ((name, file, model_digest),) = models_of(subject)
-        told = read_stories(file) if file.exists() else []
-        if not settings_match(told, grading, prompts, model_digest):
-            say(f"telling {len(prompts) * grading.completions} stories")
-            told = tell(subject.model, prompts, grading, name=name)
-            write_stories(file, told)
-        return tuple(told), False
+        return tuple(_told_here(subject.model, name, file, model_digest, grading, prompts, say)), False
     assert subject.store
     assert subject.resolved
     if mirror_of(subject.store):
@@ -84,7 +80,31 @@ def told_stories(
         trial_id, why = next(iter(outcome.failed.items()))
         raise ValueError(f"{len(outcome.failed)} model(s) told no stories; {trial_id}: {why} (see its log.txt)")
     folders = [subject.store.trial(trial_id) for trial_id in outcome.finished]
-    return tuple(story for folder in folders for story in read_stories(folder.stories)), outcome.interrupted
+    stories = [story for folder in folders for story in read_stories(folder.stories)]
+    for model in subject.imported:
+        if outcome.interrupted or should_stop():
+            return tuple(stories), True
+        home = import_folder(subject.store, model.name)
+        stories += _told_here(home.model, model.name, home.stories, model.model_digest, grading, prompts, say)
+    return tuple(stories), outcome.interrupted
+
+
+def _told_here(
+    folder: Path,
+    name: str,
+    file: Path,
+    model_digest: str,
+    grading: Grading,
+    prompts: Sequence[Prompt],
+    say: Callable[[str], None],
+) -> list[Story]:
+    """The stories of one model that is no trial's, told in this process unless its file has them."""
+    told = read_stories(file) if file.exists() else []
+    if not settings_match(told, grading, prompts, model_digest):
+        say(f"telling {len(prompts) * grading.completions} stories with {name}")
+        told = tell(folder, prompts, grading, name=name)
+        write_stories(file, told)
+    return told
 
 
 def grade_subject(

@@ -10,9 +10,20 @@ from tinyscale.data.corpus import CorpusFiles, iter_stories, prepare_corpus
 from tinyscale.grading.calibrate import calibration_stories
 from tinyscale.grading.prompts import load_prompts
 from tinyscale.grading.stories import read_stories, settings_match
+from tinyscale.results.imported import import_folder, read_imported
 from tinyscale.results.points import read_results
 from tinyscale.results.store import StudyStore, TrialFolder
-from tinyscale.spec import BuiltinCorpus, Grading, Prompt, ResolvedStudy, Story, Trial, TrialResult, read_json
+from tinyscale.spec import (
+    BuiltinCorpus,
+    Grading,
+    ImportedModel,
+    Prompt,
+    ResolvedStudy,
+    Story,
+    Trial,
+    TrialResult,
+    read_json,
+)
 
 OWN_TEST_TEXT = BuiltinCorpus(train_stories=1, valid_stories=1_000)
 """Where the models' own validation text is unknown, the judge is tested with stories of the built-in grammar."""
@@ -35,6 +46,8 @@ class Subject:
     resolved: ResolvedStudy | None = None
     trials: tuple[Trial, ...] = ()
     """The models of a study that are graded, best first."""
+    imported: tuple[ImportedModel, ...] = ()
+    """Models from elsewhere that are graded beside them."""
     model: Path | None = None
     """Folder of the one model."""
     file: Path | None = None
@@ -42,7 +55,7 @@ class Subject:
 
 
 def of_study(store: StudyStore, resolved: ResolvedStudy, grading: Grading) -> Subject:
-    """The best finished models of a study by bits per byte, hold-outs among them.
+    """The best finished models of a study by bits per byte, hold-outs among them, and all that were imported into it.
 
     :raises ValueError: no trial has finished.
     """
@@ -53,12 +66,18 @@ def of_study(store: StudyStore, resolved: ResolvedStudy, grading: Grading) -> Su
     done.sort(key=lambda pair: pair[1].points[-1].bpb)
     trials = tuple(trial for trial, _ in done[: grading.models or None])
     return Subject(
-        name=resolved.study.name, home=store.path, grading=grading, store=store, resolved=resolved, trials=trials
+        name=resolved.study.name,
+        home=store.path,
+        grading=grading,
+        store=store,
+        resolved=resolved,
+        trials=trials,
+        imported=read_imported(store),
     )
 
 
 def of_path(path: Path, grading: Grading) -> Subject:
-    """A model's folder (of a trial, or of the model itself), or a file of stories.
+    """A model's folder (of a trial, of an imported model, or of the model itself), or a file of stories.
 
     :raises ValueError: it is neither.
     """
@@ -70,7 +89,8 @@ def of_path(path: Path, grading: Grading) -> Subject:
             f"{path}: no launched study, no folder of a finished model and no file of stories; give one of them"
         )
     store = StudyStore(path.parent.parent)
-    resolved = read_json(ResolvedStudy, store.study) if path.parent.name == "trials" and store.study.exists() else None
+    of_study = path.parent in (store.trials, store.imports) and store.study.exists()
+    resolved = read_json(ResolvedStudy, store.study) if of_study else None
     return Subject(name=str(path), home=path, grading=grading, resolved=resolved, model=model)
 
 
@@ -102,10 +122,12 @@ def models_of(subject: Subject) -> Iterator[tuple[str, Path, str]]:
     results = read_results(subject.store)
     for trial in subject.trials:
         yield trial.name, subject.store.trial(trial.id).stories, results[trial.id].model_digest
+    for model in subject.imported:
+        yield model.name, import_folder(subject.store, model.name).stories, model.model_digest
 
 
 def corpus_of(subject: Subject) -> CorpusFiles | None:
-    """The text that the models were trained on; None: nobody knows."""
+    """The text that the study's models were trained on; None: nobody knows."""
     return prepare_corpus(subject.resolved.study.corpus, default_cache()) if subject.resolved else None
 
 

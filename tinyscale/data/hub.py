@@ -1,4 +1,4 @@
-"""Files on the Hugging Face hub, through huggingface_hub alone: its cache, its token, its endpoint."""
+"""Files on the Hugging Face hub, read through huggingface_hub alone: its cache, its token, its endpoint."""
 
 import json
 import os
@@ -49,6 +49,19 @@ def recorded_commit(repo: str, revision: str, cache: Path) -> str | None:
     return str(json.loads(record.read_text(encoding="utf-8"))["commit"]) if record.exists() else None
 
 
+def resolve_model(repo: str, revision: str) -> tuple[str, tuple[str, ...]]:
+    """The commit that a branch, tag or commit of a model leads to, and the names of its files.
+
+    :raises ValueError: no such model or revision, or its terms are not accepted.
+    :raises ConnectionError: the hub can't be reached.
+    """
+    from huggingface_hub import HfApi
+
+    with _clear_errors(repo, revision):
+        info = HfApi(endpoint=_endpoint()).model_info(repo, revision=revision, timeout=20)
+    return str(info.sha), tuple(sibling.rfilename for sibling in info.siblings or ())
+
+
 def download(repo: str, filename: str, revision: str, repo_type: str) -> Path:
     """A file of the hub, from huggingface_hub's cache or the network.
 
@@ -94,5 +107,5 @@ def _clear_errors(repo: str, revision: str) -> Iterator[None]:
 def _unreachable(repo: str, where: str, error: Exception) -> ConnectionError:
     return ConnectionError(
         f"cannot reach the Hugging Face hub at {where} for {repo} ({type(error).__name__}); check the network and"
-        " HF_ENDPOINT, or take the builtin corpus or local files"
+        " HF_ENDPOINT, or take files that lie on this machine"
     )

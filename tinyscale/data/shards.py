@@ -28,8 +28,8 @@ _PARALLELISM = "TOKENIZERS_PARALLELISM"
 class Split:
     """One split of a corpus in tokens. Story i is ``tokens[token_ends[i - 1] : token_ends[i]]``, end-of-text last."""
 
-    tokens: np.memmap[Any, np.dtype[np.uint16 | np.uint32]]
-    """(tokens,) ids of all stories in the order of the corpus."""
+    tokens: npt.NDArray[np.uint16 | np.uint32]
+    """(tokens,) ids of all stories in the order of the corpus; of shards, mapped from disk."""
     token_ends: npt.NDArray[np.int64]
     """(stories,) where each story ends, after its end-of-text token."""
     story_bytes: npt.NDArray[np.int64]
@@ -93,7 +93,7 @@ def prepare_shards(
         tokenizer = load_tokenizer(tokenizer_path)
         vocab_size, end_of_text = tokenizer.get_vocab_size(), end_of_text_id(tokenizer)
         dtype = "uint16" if vocab_size <= 1 << 16 else "uint32"
-        with _parallel_tokenizers():
+        with parallel_tokenizers():
             for name, paths in (("train", files.train), ("valid", files.valid)):
                 progress(f"encoding the {name} stories in {vocab_size:,} tokens")
                 counts = _write_split(folder, name, paths, tokenizer, end_of_text, np.dtype(dtype))
@@ -134,18 +134,23 @@ def _write_split(
     story_bytes: list[int] = []
     counts = np.zeros(tokenizer.get_vocab_size(), np.int64)
     with (folder / f"{name}.bin").open("wb") as file:
-        for batch in _batches(paths):
-            for story, encoding in zip(
-                batch, tokenizer.encode_batch_fast(batch, add_special_tokens=False), strict=True
-            ):
-                ids = np.array([*encoding.ids, end_of_text], dtype)
-                file.write(ids.tobytes())
-                np.add.at(counts, ids, 1)
-                lengths.append(len(ids))
-                story_bytes.append(len(story.encode()))
+        for ids, size in iter_encoded(paths, tokenizer, end_of_text, dtype):
+            file.write(ids.tobytes())
+            np.add.at(counts, ids, 1)
+            lengths.append(len(ids))
+            story_bytes.append(size)
     np.save(folder / f"{name}.token_ends.npy", np.cumsum(lengths, dtype=np.int64))
     np.save(folder / f"{name}.story_bytes.npy", np.array(story_bytes, np.int64))
     return counts
+
+
+def iter_encoded(
+    paths: Sequence[Path], tokenizer: Any, end_of_text: int, dtype: npt.DTypeLike
+) -> Iterator[tuple[npt.NDArray[Any], int]]:
+    """Of each story its ids, end-of-text last, and the UTF-8 bytes of its text."""
+    for batch in _batches(paths):
+        for story, encoding in zip(batch, tokenizer.encode_batch_fast(batch, add_special_tokens=False), strict=True):
+            yield np.array([*encoding.ids, end_of_text], dtype), len(story.encode())
 
 
 def _batches(paths: Sequence[Path]) -> Iterator[list[str]]:
@@ -162,7 +167,7 @@ def _batches(paths: Sequence[Path]) -> Iterator[list[str]]:
 
 
 @contextmanager
-def _parallel_tokenizers() -> Iterator[None]:
+def parallel_tokenizers() -> Iterator[None]:
     """Encode on all cores, then turn that off: a process forked later would warn, or wait for threads it hasn't got.
 
     Where the user has set TOKENIZERS_PARALLELISM, it stays.

@@ -7,7 +7,7 @@ beginning. Ids: 0 is ``<|endoftext|>``, 1..256 are the bytes, the rest are merge
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ from tinyscale.spec import TokenizerSpec, digest
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+BEGIN_OF_TEXT = "<|beginoftext|>"
+"""Begins each story of a model from elsewhere whose stories begin and end with different tokens."""
 MIN_VOCAB_SIZE = 257
 """End of text and the 256 bytes."""
 MIN_FREQUENCY = 2
@@ -112,7 +114,25 @@ def end_of_text_id(tokenizer: "Tokenizer") -> int:
     return int(found)
 
 
-def _byte_level(model: Any) -> "Tokenizer":
+def begin_of_text_id(tokenizer: "Tokenizer") -> int:
+    """The id of the token that each story begins with: ``<|beginoftext|>`` where there is one, else ``<|endoftext|>``.
+
+    :raises ValueError: the tokenizer has neither.
+    """
+    found = tokenizer.token_to_id(BEGIN_OF_TEXT)
+    return end_of_text_id(tokenizer) if found is None else int(found)
+
+
+def decode_continuation(tokenizer: "Tokenizer", prompt: Sequence[int], ids: Sequence[int]) -> str:
+    """The text by which ``ids`` continue that of ``prompt``.
+
+    They are decoded together: many tokenizers, those of Llama among them, take the space off the front of a text.
+    """
+    return str(tokenizer.decode([*prompt, *ids]))[len(tokenizer.decode(prompt)) :]
+
+
+def byte_level(model: Any) -> "Tokenizer":
+    """A tokenizer over bytes in GPT-2's spelling, around a model of the tokenizers library."""
     from tokenizers import Tokenizer, decoders, pre_tokenizers
 
     tokenizer = Tokenizer(model)
@@ -132,7 +152,7 @@ def _train(spec: TokenizerSpec, files: CorpusFiles, vocab_size: int, cache: Path
         from tokenizers import models, pre_tokenizers, trainers
 
         progress(f"learning a vocabulary of {size:,} tokens")
-        tokenizer = _byte_level(models.BPE())
+        tokenizer = byte_level(models.BPE())
         trainer = trainers.BpeTrainer(
             vocab_size=size,
             min_frequency=MIN_FREQUENCY,
@@ -187,23 +207,48 @@ def _local_gpt2(spec: TokenizerSpec) -> tuple[Path, Path]:
     return Path(spec.vocab_file), Path(spec.merges_file)
 
 
-def _read_gpt2(vocab_file: Path, merges_file: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    for path in (vocab_file, merges_file):
-        if not path.is_file():
-            raise ValueError(f"{path}: no such file (current folder: {Path.cwd()})")
+def read_vocab(path: Path) -> dict[str, int]:
+    """The ids of tokens from a ``vocab.json`` of GPT-2's kind.
+
+    :raises ValueError: the file is missing, or maps no tokens to ids.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file (current folder: {Path.cwd()})")
     try:
-        vocab = json.loads(vocab_file.read_text(encoding="utf-8"))
+        vocab = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{vocab_file}: not JSON: {error}") from error
-    lines = merges_file.read_text(encoding="utf-8").split("\n")
-    merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
-    if not isinstance(vocab, dict) or len(vocab) != GPT2_VOCAB_SIZE or END_OF_TEXT not in vocab:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    if not isinstance(vocab, dict) or not all(type(index) is int and index >= 0 for index in vocab.values()):
+        raise ValueError(f"{path}: not a vocabulary: it maps tokens to ids")
+    return vocab
+
+
+def read_merges(path: Path, vocab: Mapping[str, int]) -> list[tuple[str, str]]:
+    """The merges of a ``merges.txt`` of GPT-2's kind, in order.
+
+    :raises ValueError: the file is missing, or a line is no merge of two tokens into one of the vocabulary.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file (current folder: {Path.cwd()})")
+    lines = path.read_text(encoding="utf-8").split("\n")
+    merges: list[tuple[str, str]] = []
+    for line in lines:
+        if not line or line.startswith("#version"):
+            continue
+        left, _, right = line.partition(" ")
+        if not {left, right, left + right} <= vocab.keys():
+            raise ValueError(f"{path}: {line!r} is no merge of two tokens into one of the vocabulary")
+        merges.append((left, right))
+    return merges
+
+
+def _read_gpt2(vocab_file: Path, merges_file: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    vocab = read_vocab(vocab_file)
+    if len(vocab) != GPT2_VOCAB_SIZE or END_OF_TEXT not in vocab:
         raise ValueError(
             f"{vocab_file}: not GPT-2's: it maps {GPT2_VOCAB_SIZE} tokens to ids, {END_OF_TEXT} one of them"
         )
-    if bad := [merge for merge in merges if len(merge) != 2 or "".join(merge) not in vocab]:
-        raise ValueError(f"{merges_file}: {' '.join(bad[0])!r} is no merge of two tokens into one of {vocab_file}")
-    return vocab, merges  # type: ignore[return-value]
+    return vocab, read_merges(merges_file, vocab)
 
 
 def _gpt2_content(vocab_file: Path, merges_file: Path) -> str:
@@ -222,6 +267,6 @@ def _load_gpt2(spec: TokenizerSpec) -> str:
         if _gpt2_content(*files) != GPT2_CONTENT:
             raise ValueError(f"{GPT2_REPO} holds other files than OpenAI's; name vocab_file and merges_file")
     vocab, merges = _read_gpt2(*files)
-    tokenizer = _byte_level(models.BPE(vocab=vocab, merges=merges))
+    tokenizer = byte_level(models.BPE(vocab=vocab, merges=merges))
     tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, special=True)])
     return str(tokenizer.to_str())

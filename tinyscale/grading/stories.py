@@ -26,12 +26,12 @@ Asked = tuple[Prompt, int, int]
 def tell(
     model_folder: Path, prompts: Sequence[Prompt], grading: Grading, *, name: str, device: str | None = None
 ) -> list[Story]:
-    """``grading.completions`` stories a prompt, by the model of a folder that training wrote; in the prompts' order.
+    """``grading.completions`` stories a prompt, by the model of a folder; in the prompts' order.
 
     A story is drawn with a seed of its own, hashed from ``grading.seed``, the prompt's id and the sample, so more
     prompts or completions change none of those there were (see :func:`tinyscale.model.sample.generate_batch` for the
-    fine print on rounding). The model reads end of text and the beginning; what it ends by an end of text of its own
-    has stop ``end``.
+    fine print on rounding). The model reads the token that begins a text, and the beginning; what it ends by an end of
+    text of its own has stop ``end``.
 
     :param name: of the model, for the stories.
     :param device: as torch names it; None: the current CUDA card where there is one, else the CPU.
@@ -39,15 +39,15 @@ def tell(
     """
     import torch
 
-    from tinyscale.data.tokenizer import end_of_text_id, load_tokenizer
+    from tinyscale.data.tokenizer import begin_of_text_id, decode_continuation, end_of_text_id, load_tokenizer
     from tinyscale.model.sample import generate_batch
     from tinyscale.model.store import TOKENIZER, load_model, model_digest
 
     model = load_model(model_folder).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     tokenizer = load_tokenizer(model_folder / TOKENIZER)
-    end = end_of_text_id(tokenizer)
+    begin, end = begin_of_text_id(tokenizer), end_of_text_id(tokenizer)
     weights = model_digest(model_folder)
-    ids = {prompt.id: [end, *tokenizer.encode(prompt.text).ids] for prompt in prompts}
+    ids = {prompt.id: [begin, *tokenizer.encode(prompt.text).ids] for prompt in prompts}
     stories: dict[tuple[str, int], Story] = {}
     for batch in _batches(list(_asked(prompts, grading)), ids, _rows(model)):
         told = generate_batch(
@@ -66,7 +66,7 @@ def tell(
                 model_digest=weights,
                 prompt_id=prompt.id,
                 prompt=prompt.text,
-                completion=tokenizer.decode(tokens),
+                completion=decode_continuation(tokenizer, ids[prompt.id], tokens),
                 instruction=prompt.instruction,
                 sample=sample,
                 seed=seed,

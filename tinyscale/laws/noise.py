@@ -29,8 +29,14 @@ class Noise:
     """False: it is the default alone."""
 
 
-def seed_noise(log_loss_n: Floats, cells: Sequence[Hashable]) -> Noise:
-    """From runs that differ by the seed alone, pooled with the default :data:`SEED_NOISE`.
+USUAL = Noise(SEED_NOISE, SEED_NOISE_FREEDOM, measured=False)
+CAUTIOUS = Noise(0.008, 4, measured=False)
+"""The most that we have seen, for where luck must not pass for a better model; a few runs of a study's own outweigh it.
+"""
+
+
+def seed_noise(log_loss_n: Floats, cells: Sequence[Hashable], default: Noise = USUAL) -> Noise:
+    """From runs that differ by the seed alone, pooled with a default.
 
     Pooling keeps one lucky pair of seeds from making every misfit look large.
 
@@ -38,7 +44,7 @@ def seed_noise(log_loss_n: Floats, cells: Sequence[Hashable]) -> Noise:
     """
     groups = [log_loss_n[[cell == other for other in cells]] for cell in dict.fromkeys(cells)]
     squares = sum(float(np.sum((group - group.mean()) ** 2)) for group in groups)
-    return _pooled(squares, sum(len(group) - 1 for group in groups))
+    return _pooled(squares, sum(len(group) - 1 for group in groups), default)
 
 
 def run_noise(residual_rms: float, points: int, trials: int, parameters: int = PARAMETERS) -> Noise:
@@ -49,12 +55,12 @@ def run_noise(residual_rms: float, points: int, trials: int, parameters: int = P
     """
     freedom = max(points - parameters, 1)
     if trials < LEAST_TRIALS:
-        return _pooled(points * residual_rms**2, freedom)
+        return _pooled(points * residual_rms**2, freedom, USUAL)
     return Noise(residual_rms * float(np.sqrt(points / freedom)), freedom)
 
 
-def _pooled(squares: float, freedom: int) -> Noise:
+def _pooled(squares: float, freedom: int, default: Noise) -> Noise:
     """The moderated variance of Smyth 2004: (d0 s0^2 + d s^2) / (d0 + d), with d s^2 the squares."""
-    together = SEED_NOISE_FREEDOM + freedom
-    variance = (SEED_NOISE_FREEDOM * SEED_NOISE**2 + squares) / together
+    together = default.freedom + freedom
+    variance = (default.freedom * default.deviation**2 + squares) / together
     return Noise(float(np.sqrt(variance)), together, measured=freedom > 0)

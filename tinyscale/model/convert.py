@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from tinyscale.model.shape import GATED_MLPS
-from tinyscale.model.stock import STOCK_CLASSES, StockClass, misfits, read_config, write_config
-from tinyscale.spec import ModelConfig
+from tinyscale.model.stock import DTYPES, STOCK_CLASSES, StockClass, misfits, read_config, write_config
+from tinyscale.spec import Dtype, ModelConfig
 
 _BUFFERS = (".attn.bias", ".attention.bias", ".masked_bias", ".inv_freq")
 """Ends of the names of tensors in older files that are masks and frequencies, not weights."""
@@ -30,29 +30,42 @@ class _Entry:
     """GPT-2 keeps its matrices as (in, out)."""
 
 
-def to_transformers(config: ModelConfig, state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def to_transformers(
+    config: ModelConfig,
+    state: Mapping[str, Tensor],
+    *,
+    begin_of_text: int | None = None,
+    end_of_text: int | None = None,
+    dtype: Dtype = "fp32",
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """``config.json`` and state dict of the stock class that computes the same.
 
-    The class is found by the switches, whatever the preset. A tied head is left out of the state dict. The ids of
-    end-of-text tokens are not known here: they are ``None``.
+    The class is found by the switches, whatever the preset. A tied head is left out of the state dict.
 
-    :raises ValueError: no stock class has these switches; names those that the nearest one would need changed.
+    :param begin_of_text: as ``end_of_text``, the id of a token, for the config.
+    :param dtype: of the state dict; bf16 is rounded to the nearest.
+    :raises ValueError: no stock class has these switches; names those that the nearest one would need changed, and
+        the format that holds the model.
     """
     by_misfit = {stock: misfits(config, stock) for stock in STOCK_CLASSES.values()}
     stock = min(by_misfit, key=lambda each: (len(by_misfit[each]), each.preset != config.preset))
     if by_misfit[stock]:
         raise ValueError(
             f"no model class of transformers computes this; the nearest, {stock.architecture}, "
-            f"would need {', '.join(by_misfit[stock])}"
+            f"would need {', '.join(by_misfit[stock])}. llama2.c has no more switches than LlamaForCausalLM: only a "
+            "model folder of tinyscale (model.safetensors, config.json, tokenizer.json) holds this one, as it stands"
         )
+    torch_dtype = getattr(torch, DTYPES[dtype])
     sizes = _qkv_rows(config)
     theirs: dict[str, Tensor] = {}
     for entry in _entries(config, stock):
         tensor = state[entry.ours]
         parts = torch.split(tensor, sizes) if len(entry.theirs) == 3 else (tensor,)
         for name, part in zip(entry.theirs, parts, strict=True):
-            theirs[name] = (part.t() if entry.transposed else part).clone(memory_format=torch.contiguous_format)
-    return write_config(config, stock), theirs
+            part = part.t() if entry.transposed else part
+            theirs[name] = part.to(torch_dtype, copy=True, memory_format=torch.contiguous_format)
+    hf_config = write_config(config, stock, begin_of_text=begin_of_text, end_of_text=end_of_text, dtype=dtype)
+    return hf_config, theirs
 
 
 def from_transformers(
@@ -60,17 +73,25 @@ def from_transformers(
 ) -> tuple[ModelConfig, dict[str, Tensor]]:
     """The inverse of :func:`to_transformers`, for published weights too.
 
-    :raises ValueError: the class or one of its options has no counterpart here, or a tensor is missing or unknown.
+    Tensors may be on the device ``meta``: then all is checked and nothing allocated.
+
+    :raises ValueError: the class or one of its options has no counterpart here, or a tensor is missing, unknown or of
+        another shape than the config says.
     """
     config, stock = read_config(hf_config)
     prefix = stock.prefix
     # The hub's gpt2 was saved from the bare model, without the prefix.
     named = {name if name.startswith((prefix, "lm_head.")) else prefix + name: t for name, t in hf_state.items()}
-    unknown = {name for name in named if not name.endswith(_BUFFERS)}
+    unknown = {name for name in named if not is_buffer(name)}
     ours: dict[str, Tensor] = {}
     for entry in _entries(config, stock):
         if missing := [name for name in entry.theirs if name not in named]:
             raise ValueError(f"the weights hold no tensor {missing[0]!r}, which {stock.architecture} has")
+        for name, shape in zip(entry.theirs, _shapes(config, entry), strict=True):
+            if tuple(named[name].shape) != shape:
+                raise ValueError(
+                    f"tensor {name!r} has shape {tuple(named[name].shape)}, but config.json asks for {shape}"
+                )
         parts = [named[name].t() if entry.transposed else named[name] for name in entry.theirs]
         ours[entry.ours] = torch.cat(parts) if len(parts) > 1 else parts[0].clone(memory_format=torch.contiguous_format)
         unknown.difference_update(entry.theirs)
@@ -79,6 +100,31 @@ def from_transformers(
     if unknown:
         raise ValueError(f"the weights hold a tensor {min(unknown)!r} that {stock.architecture} does not have")
     return config, ours
+
+
+def is_buffer(name: str) -> bool:
+    """A tensor of an older file that is a mask or frequencies, and no weight."""
+    return name.endswith(_BUFFERS)
+
+
+def _shapes(config: ModelConfig, entry: _Entry) -> list[tuple[int, ...]]:
+    """The shapes of the tensors that transformers has for one of ours."""
+    hidden, inner = config.hidden_size, config.intermediate_size
+    table, weight = entry.ours.split(".")[-2:]
+    rows, columns = {
+        "qkv": (sum(_qkv_rows(config)), hidden),
+        "out": (hidden, hidden),
+        "up": (inner, hidden),
+        "gate": (inner, hidden),
+        "down": (hidden, inner),
+        "token_embedding": (config.vocab_size, hidden),
+        "head": (config.vocab_size, hidden),
+        "position_embedding": (config.context_length, hidden),
+    }.get(table, (hidden, 0))
+    parts = _qkv_rows(config) if len(entry.theirs) == 3 else [rows]
+    if weight == "bias" or not columns:
+        return [(part,) for part in parts]
+    return [(columns, part) if entry.transposed else (part, columns) for part in parts]
 
 
 def _qkv_rows(config: ModelConfig) -> list[int]:

@@ -1,12 +1,16 @@
 """The stock classes of transformers: how they name their tensors, what they can compute, how their configs read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tinyscale.model.presets import preset_defaults
-from tinyscale.spec import ModelConfig
+from tinyscale.model.shape import check_shape
+from tinyscale.spec import Dtype, ModelConfig
 from tinyscale.spec.trial import Mlp, Preset
+
+DTYPES: dict[Dtype, str] = {"fp32": "float32", "bf16": "bfloat16"}
+"""What torch and transformers call them."""
 
 _UNGATED: dict[str, Mlp] = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "relu": "relu", "silu": "silu"}
 _GATED: dict[str, Mlp] = {"silu": "swiglu", "swish": "swiglu", "gelu_pytorch_tanh": "geglu", "gelu_new": "geglu"}
@@ -103,8 +107,19 @@ def misfits(config: ModelConfig, stock: StockClass) -> list[str]:
     return found
 
 
-def write_config(config: ModelConfig, stock: StockClass) -> dict[str, Any]:
-    """``config.json`` of a config that fits ``stock``."""
+def write_config(
+    config: ModelConfig,
+    stock: StockClass,
+    *,
+    begin_of_text: int | None = None,
+    end_of_text: int | None = None,
+    dtype: Dtype = "fp32",
+) -> dict[str, Any]:
+    """``config.json`` of a config that fits ``stock``, for transformers 4 and 5: what 5 renamed stands in both forms.
+
+    :param begin_of_text: id of the token that begins a text; ``end_of_text`` ends one, and pads.
+    :param dtype: of the weights beside it.
+    """
     activation = next(theirs for theirs, ours in stock.activations.items() if ours == config.mlp)
     common = {
         "architectures": [stock.architecture],
@@ -112,8 +127,12 @@ def write_config(config: ModelConfig, stock: StockClass) -> dict[str, Any]:
         "vocab_size": config.vocab_size,
         "tie_word_embeddings": config.tie_embeddings,
         "initializer_range": config.init_std,
-        "bos_token_id": None,
-        "eos_token_id": None,
+        "bos_token_id": begin_of_text,
+        "eos_token_id": end_of_text,
+        "pad_token_id": end_of_text,
+        "use_cache": True,
+        "dtype": DTYPES[dtype],
+        "torch_dtype": DTYPES[dtype],
     }
     if stock is _GPT2:
         return common | {
@@ -153,6 +172,7 @@ def write_config(config: ModelConfig, stock: StockClass) -> dict[str, Any]:
         "hidden_act": activation,
         "rms_norm_eps": config.norm_epsilon,
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "rope_theta": config.rope_theta,
         "attention_bias": config.qkv_bias,
         "mlp_bias": config.bias,
         "attention_dropout": config.dropout,
@@ -162,25 +182,50 @@ def write_config(config: ModelConfig, stock: StockClass) -> dict[str, Any]:
 def read_config(hf: Mapping[str, Any]) -> tuple[ModelConfig, StockClass]:
     """Our config of a ``config.json``, and its class; options left out of the file get the class's own defaults.
 
-    :raises ValueError: the class or an option of it is not one that :func:`write_config` could have written.
+    :raises ValueError: the class or an option of it is not one that :func:`write_config` could have written, or a size
+        is missing or no possible one.
     """
-    stock = STOCK_CLASSES.get(hf.get("model_type", ""))
+    stock = next((stock for name, stock in STOCK_CLASSES.items() if name == hf.get("model_type")), None)
     if stock is None:
         raise ValueError(f"model_type={hf.get('model_type')!r} can't be read; known are {', '.join(STOCK_CLASSES)}")
     read = {_GPT2: _read_gpt2, _GPTNEO: _read_gptneo, _LLAMA: _read_llama}[stock]
-    fields: dict[str, Any] = {
-        **preset_defaults(stock.preset),
-        "preset": stock.preset,
-        "vocab_size": hf["vocab_size"],
-        "tie_embeddings": hf.get("tie_word_embeddings", stock is not _LLAMA),
-        "init_std": hf.get("initializer_range", 0.02),
-        **read(hf),
-    }
+    try:
+        values: dict[str, Any] = {
+            **preset_defaults(stock.preset),
+            "preset": stock.preset,
+            "vocab_size": hf["vocab_size"],
+            "tie_embeddings": hf.get("tie_word_embeddings", stock is not _LLAMA),
+            "init_std": hf.get("initializer_range", 0.02),
+            **read(hf),
+        }
+    except KeyError as error:
+        raise ValueError(f"config.json of {stock.architecture} lacks {error.args[0]!r}") from error
+    except (TypeError, AttributeError, ZeroDivisionError) as error:
+        raise ValueError(f"config.json of {stock.architecture} holds a value of another kind: {error}") from error
     activation = hf.get("hidden_act" if stock is _LLAMA else "activation_function", next(iter(stock.activations)))
-    if activation not in stock.activations:
+    if not isinstance(activation, str) or activation not in stock.activations:
         raise ValueError(f"activation {activation!r} is not built here; known are {', '.join(stock.activations)}")
-    fields["mlp"] = stock.activations[activation]
-    return ModelConfig(**fields), stock
+    values["mlp"] = stock.activations[activation]
+    _check_values(values)
+    config = ModelConfig(**values)
+    check_shape(config)
+    return config, stock
+
+
+def _check_values(values: Mapping[str, Any]) -> None:
+    """Numbers are numbers and possible ones, switches are switches: the file may be anybody's."""
+    kinds = {field.name: field.type for field in fields(ModelConfig)}
+    for name, value in values.items():
+        if kinds[name] is bool:
+            fits = isinstance(value, bool)
+        elif kinds[name] is int:
+            fits = type(value) is int and value >= (name != "sliding_window")
+        elif kinds[name] is float:
+            fits = type(value) in (int, float) and 0 <= value < float("inf")
+        else:
+            continue
+        if not fits:
+            raise ValueError(f"config.json gives {name}={value!r}, which no model has")
 
 
 def _refuse(hf: Mapping[str, Any], **expected: Any) -> None:

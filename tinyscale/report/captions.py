@@ -51,13 +51,21 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
         "Stars are models of this study; lines are the losses that Eldan & Li 2023 print for the same shapes, per "
         "token of another tokenizer and after far more tokens: levels do not compare, slopes do, roughly.",
     ),
+    "imported": (
+        "Models from elsewhere, on the same text",
+        "Bits per byte against parameters. Diamonds are models that were trained elsewhere, measured on all the "
+        "validation text of this study with their own tokenizer and context; bars are 95 % intervals over stories. "
+        "What they were trained on, for how long, and whether they have seen this text is not known here, so they are "
+        "no part of the law, and compute is no axis. Grey dots are the study's trials, as everywhere on this page on "
+        "the slice that its evaluations read; dark dots are trials measured on all the text.",
+    ),
     "grades": (
         "Grades against loss and size",
         "Left: scores of this study's models against their bits per byte. Right: their overall score (mean of grammar, "
         "creativity, consistency and plot) against hidden size, over the lines that Eldan & Li 2023 print, a shade for "
         "each number of layers. Theirs come from another judge, other prompts and longer training: levels do not "
         "compare, slopes do, roughly. Their losses are per token of their own tokenizer, and have no place on an axis "
-        "of bits per byte.",
+        "of bits per byte. Hollow marks are models from elsewhere, at their loss on all the validation text.",
     ),
     "curves": (
         "Learning curves",

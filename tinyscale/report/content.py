@@ -1,12 +1,23 @@
 """What a report is made of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tinyscale.laws.forecast import forecast_error, measured_outcome
 from tinyscale.report.grades import GradesContent
-from tinyscale.spec import Analysis, Forecast, LawFit, Point, Record, Study, Trial, TrialResult
+from tinyscale.spec import (
+    Analysis,
+    Forecast,
+    ImportedModel,
+    LawFit,
+    Point,
+    Record,
+    Study,
+    Trial,
+    TrialResult,
+    Validation,
+)
 
 COUNTS = {"total": "all parameters", "non_embedding": "embeddings left out", "effective": "FLOPs a token / 6"}
 """Counts of N in words."""
@@ -39,6 +50,10 @@ class ReportContent:
     """What to type to get the study again."""
     grades: GradesContent | None = None
     """What was graded, or measured without a judge; None: neither, and ``stories`` are shown alone."""
+    imported: Sequence[ImportedModel] = ()
+    """Models from elsewhere."""
+    validations: Mapping[str, Validation] = field(default_factory=dict)
+    """Trials whose models were measured on all the validation text, by id."""
 
     @property
     def points(self) -> list[Point]:

@@ -16,6 +16,7 @@ from tinyscale.report.curves import curves_figure
 from tinyscale.report.exponents import exponents_figure
 from tinyscale.report.grades_figure import grades_figure
 from tinyscale.report.holdouts import foretold, held_out
+from tinyscale.report.imported_figure import imported_figure
 from tinyscale.report.isoflop import isoflop_figure
 from tinyscale.report.optimum import vocabulary_optimum_figure
 from tinyscale.report.published import published_figure
@@ -147,6 +148,7 @@ FIGURES: Mapping[str, Callable[[ReportContent], Figure | None]] = {
     "regret": regret_figure,
     "curves": curves_figure,
     "published": published_figure,
+    "imported": imported_figure,
     "grades": grades_figure,
 }
 """In the order of the report."""

@@ -7,8 +7,9 @@ from tinyscale.grading.comparisons import in_words
 from tinyscale.grading.relative import FORMULA
 from tinyscale.grading.results import GradesFolder, read_grades, read_judge_free, read_summaries
 from tinyscale.grading.stories import read_stories
+from tinyscale.results.imported import import_folder
 from tinyscale.results.store import StudyStore
-from tinyscale.spec import CRITERIA, Grade, GradeSummary, ModelScore, Story, TrialResult
+from tinyscale.spec import CRITERIA, Grade, GradeSummary, ImportedModel, ModelScore, Story, TrialResult
 
 MODELS_BESIDE = 3
 """Models whose stories stand side by side."""
@@ -91,7 +92,9 @@ class GradesContent:
         return sum(score.stories + score.ungraded for score in self.summary.scores)
 
 
-def read_grades_content(store: StudyStore, results: Iterable[TrialResult]) -> GradesContent | None:
+def read_grades_content(
+    store: StudyStore, results: Iterable[TrialResult], imported: Iterable[ImportedModel] = ()
+) -> GradesContent | None:
     """The newest grading of a study, else its judge-free measures; None where there are neither.
 
     :raises ValueError: a file of a grading is damaged.
@@ -103,6 +106,7 @@ def read_grades_content(store: StudyStore, results: Iterable[TrialResult]) -> Gr
     newest, *earlier = summaries
     finalists = [score.model for score in newest.scores][:MODELS_BESIDE]
     files = {r.name: store.trial(r.trial_id).stories for r in results if r.name in finalists}
+    files |= {model.name: import_folder(store, model.name).stories for model in imported}
     stories = [s for name in finalists if name in files and files[name].exists() for s in read_stories(files[name])]
     grades = read_grades(GradesFolder(store.path).grades(newest.instrument.id)) if newest.instrument else ()
     return GradesContent(summary=_whole(newest, free), earlier=earlier, beside=side_by_side(stories, grades, finalists))
@@ -139,7 +143,13 @@ def _whole(summary: GradeSummary, free: GradeSummary | None) -> GradeSummary:
     return summary if summary.judge_free or free is None else replace(summary, judge_free=free.judge_free)
 
 
-def shape_of(results: Iterable[TrialResult]) -> Mapping[str, tuple[int, int, float]]:
+def shape_of(
+    results: Iterable[TrialResult], imported: Iterable[ImportedModel] = ()
+) -> Mapping[str, tuple[int, int, float]]:
     """Hidden size, layers and bits per byte by the name of the model."""
     last = {r.name: max(r.points, key=lambda point: point.tokens) for r in results if r.points}
-    return {name: (point.hidden_size, point.num_layers, point.bpb) for name, point in last.items()}
+    shapes = {name: (point.hidden_size, point.num_layers, point.bpb) for name, point in last.items()}
+    for model in imported:
+        if model.validation:
+            shapes[model.name] = (model.model.hidden_size, model.model.num_layers, model.validation.bpb.value)
+    return shapes

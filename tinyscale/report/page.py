@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tinyscale.report.captions import CAPTIONS
 from tinyscale.report.content import COUNTS, ForecastRow, ReportContent, forecast_rows, number, utc
 from tinyscale.report.grades import PROTOCOLS, ages
+from tinyscale.report.imported import imported_rows
 from tinyscale.report.tables import cell_name, optimum_row, unsaid, withheld_reasons
 from tinyscale.report.terminal import MEANINGS
 from tinyscale.results.store import StudyStore
@@ -51,6 +52,7 @@ def render(content: ReportContent, pictures: Mapping[str, bytes]) -> str:
     )
     environment.filters |= {"number": number, "count": short_count, "utc": utc, "percent": percent}
     environment.globals |= {"cell_name": cell_name, "optimum_row": optimum_row, "zip": zip}
+    environment.globals["imported_rows"] = imported_rows
     environment.globals |= {"ages": ages, "criteria": CRITERIA, "protocols": PROTOCOLS}
     rows = forecast_rows(content.forecasts, content.results)
     trials = [_trial(trial, content) for trial in content.trials]

@@ -11,11 +11,11 @@ class Storyteller:
     """A model and its tokenizer, loaded once."""
 
     def __init__(self, folder: Path) -> None:
-        """Load from a trial's folder or from its ``model`` folder.
+        """Load from the folder of a trial or of an imported model, or from its ``model`` folder.
 
         :raises ValueError: there is no finished model in the folder.
         """
-        from tinyscale.data.tokenizer import end_of_text_id, load_tokenizer
+        from tinyscale.data.tokenizer import begin_of_text_id, end_of_text_id, load_tokenizer
         from tinyscale.model.store import load_model
 
         home = folder if (folder / "model.safetensors").exists() else folder / "model"
@@ -23,7 +23,7 @@ class Storyteller:
             raise ValueError(f"{folder}: no finished model; give a trial's folder, such as runs/STUDY/trials/ID")
         self._model = load_model(home)
         self._tokenizer = load_tokenizer(home / "tokenizer.json")
-        self._end = end_of_text_id(self._tokenizer)
+        self._begin, self._end = begin_of_text_id(self._tokenizer), end_of_text_id(self._tokenizer)
 
     def tell(
         self, prompt: str, *, max_tokens: int, temperature: float = 0.8, top_p: float = 0.95, seed: int = 0
@@ -31,9 +31,10 @@ class Storyteller:
         """The continuation of ``prompt``, piece by piece, each piece whole characters."""
         import torch
 
+        from tinyscale.data.tokenizer import decode_continuation
         from tinyscale.model.sample import generate
 
-        tokens = [self._end, *self._tokenizer.encode(prompt).ids]
+        tokens = [self._begin, *self._tokenizer.encode(prompt).ids]
         ids: list[int] = []
         told = ""
         stream = generate(
@@ -49,7 +50,7 @@ class Storyteller:
             if token == self._end:
                 break
             ids.append(token)
-            text = self._tokenizer.decode(ids)
+            text = decode_continuation(self._tokenizer, tokens, ids)
             if not text.endswith("\ufffd"):  # half of a character: wait for its other bytes
                 yield text[len(told) :]
                 told = text

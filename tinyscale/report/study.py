@@ -1,6 +1,6 @@
 """The report of a study, from what its folder holds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tinyscale.laws.forecast import study_forecasts
@@ -8,11 +8,12 @@ from tinyscale.laws.study import StudyLaw
 from tinyscale.report.grades import read_grades_content
 from tinyscale.report.page import ReportContent, write_report
 from tinyscale.report.stories import PROMPTS, Storyteller
+from tinyscale.results.imported import read_imported
 from tinyscale.results.journal import read_journal
 from tinyscale.results.points import read_results
 from tinyscale.results.storage import fetch_trial
 from tinyscale.results.store import StudyStore, TrialFolder
-from tinyscale.spec import Analysis, ResolvedStudy, TrialResult, read_json
+from tinyscale.spec import Analysis, ResolvedStudy, TrialResult, Validation, read_json
 
 STORY_TOKENS = 200
 
@@ -26,7 +27,8 @@ def report_study(store: StudyStore, fitted: StudyLaw, commands: Sequence[str]) -
     results = read_results(store)
     wanted = {trial.id: results[trial.id] for trial in resolved.trials if trial.id in results}
     best = _best(list(wanted.values()))
-    grades = read_grades_content(store, wanted.values())
+    imported = read_imported(store)
+    grades = read_grades_content(store, wanted.values(), imported)
     beside = grades is not None and grades.beside
     content = ReportContent(
         study=resolved.study,
@@ -42,8 +44,20 @@ def report_study(store: StudyStore, fitted: StudyLaw, commands: Sequence[str]) -
         entropy_bpb=resolved.entropy_bpb,
         commands=commands,
         grades=grades,
+        imported=imported,
+        validations=_validations(store, wanted.values()),
     )
     return write_report(store, content)
+
+
+def _validations(store: StudyStore, results: Iterable[TrialResult]) -> dict[str, Validation]:
+    """What is known of trials' models on all the validation text; what was measured on other weights is left out."""
+    found = {}
+    for result in results:
+        path = store.trial(result.trial_id).validation
+        if path.exists() and (known := read_json(Validation, path)).model_digest == result.model_digest:
+            found[result.trial_id] = known
+    return found
 
 
 def _best(results: Sequence[TrialResult]) -> TrialResult | None:

@@ -39,6 +39,16 @@ class TrialFolder:
         return self.path / "result.json"
 
     @property
+    def validation(self) -> Path:
+        """The finished model on all the validation text (:class:`tinyscale.spec.Validation`)."""
+        return self.path / "validation.json"
+
+    @property
+    def imported(self) -> Path:
+        """Of a model that was trained elsewhere, where it came from (:class:`tinyscale.spec.ImportedModel`)."""
+        return self.path / "import.json"
+
+    @property
     def stories(self) -> Path:
         """What the finished model told, one :class:`tinyscale.spec.Story` a line."""
         return self.path / "stories.jsonl"
@@ -124,6 +134,17 @@ class StudyStore:
     def trials(self) -> Path:
         """Folder of the trials."""
         return self.path / "trials"
+
+    @property
+    def imports(self) -> Path:
+        """Folder of the models that were trained elsewhere, each laid out like a trial's."""
+        return self.path / "imports"
+
+    @property
+    def promotions(self) -> Path:
+        """What was promoted: ``OWNER--NAME/``, the repository's files, and ``OWNER--NAME.json`` once it is pushed
+        (:class:`tinyscale.spec.Promotion`)."""
+        return self.path / "promotions"
 
     def trial(self, trial_id: str) -> TrialFolder:
         """The folder of one trial."""

@@ -7,7 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyscale.spec import Forecast, Grade, GradeSummary, Record, Story, Study, Trial, TrialResult, digest
+from tinyscale.spec import (
+    Forecast,
+    Grade,
+    GradeSummary,
+    Promotion,
+    Record,
+    Story,
+    Study,
+    Trial,
+    TrialResult,
+    Validation,
+    digest,
+)
 from tinyscale.spec.study import Setting
 from tinyscale.tracking import content, views
 from tinyscale.tracking import grades as judged
@@ -15,6 +27,7 @@ from tinyscale.tracking.cursor import Cursor, Sent
 from tinyscale.tracking.link import Link
 from tinyscale.tracking.origin import Origin, find_origin
 from tinyscale.tracking.points import budget_points, forecast_points, metric_key, points
+from tinyscale.tracking.registry import Registration
 from tinyscale.tracking.runs import Runs, Table
 from tinyscale.tracking.traces import finalist_traces, send_traces
 from tinyscale.tracking.uri import artifact_location, mask, resolve_uri
@@ -218,6 +231,23 @@ class Projector:
             runs.close_again()
 
         return self._attempt(send, at_once=True)
+
+    def register(self, trial: Trial, promotion: Promotion, folder: Path, validation: Validation | None = None) -> str:
+        """Put a promoted model into MLflow: its folder among the artifacts of the trial's run, and a version of it in
+        the registry, with the alias ``champion``. Said again, it adds nothing. Send the trial first.
+
+        :return: name and version in the registry; empty: MLflow is away.
+        """
+        version = ""
+
+        def send(runs: Runs) -> None:
+            nonlocal version
+            run = self._run(runs, trial, None)
+            client = self._link.client()
+            version = Registration(client, run, self._study, trial, promotion).register(folder, validation)
+            runs.close_again()
+
+        return f"{self._study.name} version {version}" if self._attempt(send, at_once=True) else ""
 
     def stop(self) -> bool:
         """The launch ends before the study: its run, and those of the trials under way, say so."""

@@ -1,0 +1,1 @@
+"""The laboratory's door: models that leave it, chosen, exported and promoted, and others' models that come in."""

@@ -1,0 +1,1 @@
+"""Models in others' formats, and the proof that they compute the same there."""

@@ -1,0 +1,1 @@
+"""Models that were trained elsewhere: read with suspicion, kept like our own."""
