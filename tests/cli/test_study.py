@@ -16,6 +16,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 README = Path(__file__).parents[2] / "README.md"
 JUDGE = Path(__file__).parents[1] / "grading" / "judge_server.py"
+HUB = Path(__file__).parents[1] / "promote" / "hub_server.py"
+HUB_TOKEN = "hf_adasTokenForTests"
+STRANGER = """\
+from transformers import AutoModelForCausalLM, pipeline
+model = AutoModelForCausalLM.from_pretrained("ada/tiny", revision="quickstart")
+print(type(model).__name__, pipeline("text-generation", model="ada/tiny")("Once upon a time")[0]["generated_text"])
+"""
 STUDY = """\
 name: quickstart
 question: Does the whole path work?
@@ -40,8 +47,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tinyscale(home: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    ran = subprocess.run(command(*words), cwd=home, env=environment(home), capture_output=True, text=True, timeout=400)
+def tinyscale(home: Path, *words: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
+    """:param more: environment variables."""
+    ran = subprocess.run(
+        command(*words), cwd=home, env=environment(home) | more, capture_output=True, text=True, timeout=400
+    )
     if check:
         assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran
@@ -52,7 +62,7 @@ def command(*words: str) -> list[str]:
 
 
 def environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "HF_"))}
     return kept | {"TINYSCALE_CACHE": str(home / "cache")}
 
 
@@ -175,13 +185,17 @@ def test_an_added_size_runs_only_its_trials(home: Path, launched: str) -> None:
 
 
 def test_the_readme_shows_every_job_there_is(said: dict[str, str]) -> None:
-    assert list(said) == ["plan", "launch", "status", "fit", "report", "track", "generate", "grade"]
+    verbs = ["plan", "launch", "status", "fit", "report", "track", "generate", "grade", "choose", "promote"]
+    assert list(said) == verbs
     assert "to run: 10 of 10 trials" in said["plan"]
     assert "10 done" in said["status"]
     assert "9 points" in said["fit"]
     assert said["report"].strip() == "runs/quickstart/report.html"
     assert said["generate"].startswith("Once upon a time")
     assert "no judge asked" in said["grade"]
+    assert "d96-L1-V300-D60k-s0 is best at " in said["choose"]
+    assert "proved: LlamaForCausalLM of transformers" in said["promote"]
+    assert "nothing was pushed" in said["promote"]
 
 
 def test_fit_and_status_as_json_and_a_story_again(home: Path, said: dict[str, str]) -> None:
@@ -217,6 +231,53 @@ def test_grades_stand_in_the_report_and_in_mlflow(home: Path, said: dict[str, st
         assert runs[score["model"]].data.metrics["grade/overall"] == score["means"]["overall"]["value"]
     assert "grades.json" in [file.path for file in client.list_artifacts(runs["quickstart"].info.run_id)]
     assert len(scores) == 2
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+def test_a_promoted_model_is_on_the_hub_and_the_champion_in_mlflow(home: Path, said: dict[str, str]) -> None:
+    from mlflow.tracking import MlflowClient
+
+    command_line = [sys.executable, str(HUB), "--follow-stdin"]
+    with subprocess.Popen(command_line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        hub = {"HF_ENDPOINT": server.stdout.readline().strip(), "HF_HOME": str(home / "hf"),
+               "HF_HUB_DISABLE_XET": "1"}  # fmt: skip
+        refused = tinyscale(home, "promote", "quickstart", "--to", "ada/tiny", check=False, **hub)
+        assert (refused.returncode, "hf auth login" in refused.stderr) == (3, True)
+        hub["HF_TOKEN"] = HUB_TOKEN
+        first = tinyscale(home, "promote", "quickstart", "--to", "ada/tiny", **hub)
+        again = tinyscale(home, "promote", "quickstart", "--to", "ada/tiny", **hub)
+        told = subprocess.run([sys.executable, "-c", STRANGER], env=os.environ | hub, capture_output=True, text=True)
+    assert told.stdout.startswith("LlamaForCausalLM Once upon a time"), told.stderr
+    assert f"on the hub: {hub['HF_ENDPOINT']}/ada/tiny/tree/quickstart" in first.stdout
+    assert "ada/tiny holds it all already" in again.stdout
+    assert not [path for path in home.rglob("*") if path.is_file() and HUB_TOKEN.encode() in path.read_bytes()]
+    assert HUB_TOKEN not in first.stdout + first.stderr + again.stdout + again.stderr
+    promotion = json.loads((home / "runs" / "quickstart" / "promotions" / "ada--tiny.json").read_text())
+    client = MlflowClient(f"sqlite:///{home / 'runs' / 'mlflow.db'}")
+    champion = client.get_model_version_by_alias("quickstart", "champion")
+    assert promotion["registered"] == f"quickstart version {champion.version}" == "quickstart version 1"
+    assert champion.tags["tinyscale.commit"] == promotion["commit"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("quickstart", "--to", "tiny"), "'tiny' has no owner"),
+        (("quickstart", "--to", "ada/tiny", "--license", "none"), "the hub knows no licence 'none'"),
+        (("quickstart/d17-L1-V300-D40k-s0", "--to", "ada/tiny"), "did you mean d"),
+        (("quickstart/d32-L1-V300-D40k-s0", "--to", "ada/tiny"), "d96-L1-V300-D60k-s0 is; promote it all the same"),
+        (("quickstart", "--to", "ada/tiny", "--by", "pareto"), "there is no single best: give one of the front"),
+        (("quickstart", "--to", "ada/tiny", "--by", "grade"), "has a grade"),
+    ],
+)
+def test_what_cannot_be_promoted_is_refused_with_a_remedy(
+    home: Path, said: dict[str, str], words: tuple[str, ...], message: str
+) -> None:
+    ran = tinyscale(home, "promote", *words, "--dry-run", check=False)
+    assert ran.returncode == 2
+    assert message in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_generate_asks_until_an_empty_line(home: Path, launched: str) -> None:

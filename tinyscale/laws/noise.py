@@ -31,7 +31,7 @@ class Noise:
 
 USUAL = Noise(SEED_NOISE, SEED_NOISE_FREEDOM, measured=False)
 CAUTIOUS = Noise(0.008, 4, measured=False)
-"""The most that we have seen, for where luck must not pass for a better model; a few runs of a study's own outweigh it.
+"""The most seen so far, for where luck must not pass for a better model; a few runs of a study's own outweigh it.
 """
 
 

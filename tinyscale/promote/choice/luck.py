@@ -45,7 +45,7 @@ class Luck:
         """What it comes from."""
         sd = percent(self.noise.deviation)
         if not self.noise.measured:
-            return f"assumed {sd} between seeds, the most that we have seen: no trial of this study was repeated"
+            return f"assumed {sd} between seeds, the most seen so far: no trial of this study was repeated"
         where = f"{self.runs} runs of {self.kinds} kind(s)"
         return f"measured {sd} between seeds on {where}, pooled with an assumed {percent(CAUTIOUS.deviation)}"
 
