@@ -6,9 +6,10 @@ import sys
 from tinyscale.cli import choosing, exporting, grading, importing, launching, promoting, reading, watching
 from tinyscale.cli.common import BAD_STUDY, PREFLIGHT, app
 
-__all__ = [
-    "choosing", "exporting", "grading", "importing", "launching", "main", "promoting", "reading", "watching",
-]  # fmt: skip # importing the verbs registers them
+__all__ = ["main"]
+VERBS = (launching, watching, reading, grading, choosing, promoting, exporting, importing)
+"""Importing them has registered their commands; the help names them in this order."""
+app.registered_commands.sort(key=lambda command: VERBS.index(sys.modules[command.callback.__module__]))
 
 
 def main() -> None:

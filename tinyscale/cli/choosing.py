@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tinyscale.cli.common import RUNS, AsJson, Storage, StudyRef, app, print_json, say, stored
+from tinyscale.cli.common import MODELS, RUNS, AsJson, Storage, StudyRef, app, print_json, say, stored
 
 
 class By(StrEnum):
@@ -24,7 +24,7 @@ Finalists = Annotated[
 ]
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def choose(
     study: StudyRef, by: Criteria = By.bpb, finalists: Finalists = 5, storage: Storage = RUNS, as_json: AsJson = False
 ) -> None:

@@ -20,6 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+RUN, WATCH, READ, MODELS = "Run a study", "Watch it", "Read what came out", "Models and their stories"
+"""Panels of the help, in their order."""
 BAD_STUDY, PREFLIGHT, FAILED_TRIALS, BUDGET, INTERRUPTED = 2, 3, 4, 5, 130
 """Exit codes; 0 is done."""
 

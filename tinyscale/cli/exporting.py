@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyscale.cli.common import app, say
+from tinyscale.cli.common import MODELS, app, say
 
 
 class Format(StrEnum):
@@ -24,7 +24,7 @@ class Dtype(StrEnum):
     BF16 = "bf16"
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def export(
     trial: Annotated[
         str, typer.Argument(help="Folder of a trial or of its model, or its s3:// URI.", show_default=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyscale.cli.common import BUDGET, INTERRUPTED, RUNS, AsJson, Storage, app, print_json, say, stored
+from tinyscale.cli.common import BUDGET, INTERRUPTED, MODELS, RUNS, AsJson, Storage, app, print_json, say, stored
 
 if TYPE_CHECKING:
     from tinyscale.cluster.grade import Outcome
@@ -26,7 +26,7 @@ Settings = Annotated[
 ]
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def grade(
     target: Target,
     set_: Settings = None,

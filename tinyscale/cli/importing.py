@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyscale.cli.common import RUNS, Storage, app, say, stored
+from tinyscale.cli.common import MODELS, RUNS, Storage, app, say, stored
 
 if TYPE_CHECKING:
     from tinyscale.data.corpus import CorpusFiles
@@ -25,7 +25,7 @@ Tokenizer = Annotated[
 ]
 
 
-@app.command("import")
+@app.command("import", rich_help_panel=MODELS)
 def import_(
     source: Source,
     study: Annotated[str, typer.Option(metavar="STUDY", help="Put it beside this launched study's models.")] = "",

@@ -11,6 +11,7 @@ from tinyscale.cli.common import (
     FAILED_TRIALS,
     INTERRUPTED,
     PREFLIGHT,
+    RUN,
     RUNS,
     AsJson,
     Overrides,
@@ -24,7 +25,7 @@ from tinyscale.cli.common import (
 from tinyscale.results.store import StudyStore
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def plan(study: StudyFile, set_: Overrides = None, storage: Storage = RUNS, as_json: AsJson = False) -> None:
     """Print every trial with its derived values, time, disk and cost. Starts nothing."""
     from tinyscale.report.listing import print_plan
@@ -37,7 +38,7 @@ def plan(study: StudyFile, set_: Overrides = None, storage: Storage = RUNS, as_j
         print_plan(made, finished_ids(StudyStore(storage / made.study.name), made.study.resources.scheduler))
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def prepare(study: StudyFile, set_: Overrides = None) -> None:
     """Make the corpus, the tokenizers and the token shards; what is cached is kept."""
     from tinyscale.data import default_cache
@@ -49,7 +50,7 @@ def prepare(study: StudyFile, set_: Overrides = None) -> None:
         say(f"V={vocab_size}: {folder}")
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def launch(
     study: StudyFile,
     set_: Overrides = None,
@@ -107,7 +108,7 @@ def launch(
         raise typer.Exit(INTERRUPTED)
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def doctor(
     study: Annotated[Path | None, typer.Argument(metavar="STUDY", help="Its YAML file: would this one run?")] = None,
     set_: Overrides = None,
@@ -132,7 +133,7 @@ def _command(study: Path, set_: list[str] | None) -> str:
     return shlex.join(["tinyscale", "launch", str(study), *overrides])
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def schema() -> None:
     """Print the JSON Schema of a study, for editors."""
     from tinyscale.spec.load import study_schema

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tinyscale.cli.choosing import By, Criteria
-from tinyscale.cli.common import RUNS, Storage, app, say, stored
+from tinyscale.cli.common import MODELS, RUNS, Storage, app, say, stored
 from tinyscale.cli.exporting import Dtype
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Target = Annotated[
 ]
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def promote(
     target: Target,
     to: Annotated[str, typer.Option(metavar="OWNER/NAME", help="Repository on the hub.")],

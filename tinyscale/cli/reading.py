@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tinyscale.cli.common import RUNS, AsJson, Count, Storage, StudyRef, app, print_json, say, stored
+from tinyscale.cli.common import MODELS, READ, RUNS, AsJson, Count, Storage, StudyRef, app, print_json, say, stored
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def fit(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="Its YAML file, or its name.", show_default=False)] = "",
     storage: Storage = RUNS,
@@ -60,7 +60,7 @@ def fit(
         print_law(store, fitted)
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def forecast(
     study: StudyRef,
     flops: Count = None,
@@ -96,7 +96,7 @@ def forecast(
         say("\n".join(forecast_lines(outlook, law, analysis.vocabulary)))
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def report(study: StudyRef, storage: Storage = RUNS) -> None:
     """Write the report again from the stored results."""
     from tinyscale.laws.study import fit_study
@@ -108,7 +108,7 @@ def report(study: StudyRef, storage: Storage = RUNS) -> None:
     publish(store)
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def generate(
     model: Annotated[
         str, typer.Argument(help="Folder of a trial or of its model, or its s3:// URI.", show_default=False)

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from tinyscale.cli.common import RUNS, AsJson, Storage, StudyRef, app, print_json, say, stored
+from tinyscale.cli.common import RUNS, WATCH, AsJson, Storage, StudyRef, app, print_json, say, stored
 
 
-@app.command()
+@app.command(rich_help_panel=WATCH)
 def status(
     study: StudyRef,
     storage: Storage = RUNS,
@@ -27,7 +27,7 @@ def status(
         print_status(resolved.study.name, status_rows(store, resolved.trials))
 
 
-@app.command()
+@app.command(rich_help_panel=WATCH)
 def logs(
     study: StudyRef,
     trial: Annotated[str, typer.Argument(metavar="TRIAL", help="Its name, or how its id begins.", show_default=False)],
@@ -42,7 +42,7 @@ def logs(
     print_log(store, find_trial(resolved.trials, trial), lines, follow=follow)
 
 
-@app.command()
+@app.command(rich_help_panel=WATCH)
 def stop(
     study: StudyRef,
     storage: Storage = RUNS,
@@ -64,7 +64,7 @@ def stop(
     say(f"{resolved.study.name}: {said} ({summary(status_rows(store, resolved.trials))})")
 
 
-@app.command()
+@app.command(rich_help_panel=WATCH)
 def track(
     study: StudyRef,
     storage: Storage = RUNS,

@@ -158,4 +158,6 @@ def _light(name: str) -> bool:
 
 def _ours(name: str) -> bool:
     """Of those, what is not a worker's to write. How far MLflow is stays on the machine that sent it there."""
-    return every(name) and _light(name) and name.split("/")[2:] not in (["journal.jsonl"], ["trial.json"])
+    part, _, rest = name.partition("/")
+    written_there = part == "trials" and rest.partition("/")[2] in ("journal.jsonl", "trial.json")
+    return every(name) and _light(name) and not written_there
