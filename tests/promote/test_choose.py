@@ -5,7 +5,6 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -396,7 +395,6 @@ def run(
     def run(*words: str) -> tuple[int, str, str]:
         from tinyscale.cli import main
 
-        import_module("tinyscale.cli.choosing")
         write_json(study.store.study, study.resolved)
         monkeypatch.setattr(
             sys, "argv", ["tinyscale", "choose", "tiny", *words, "--storage", str(study.store.path.parent)]

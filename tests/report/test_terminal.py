@@ -4,10 +4,11 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from tinyscale.report.content import ReportContent, number
+from tinyscale.report.content import ReportContent
 from tinyscale.report.law import analysis_lines
 from tinyscale.report.terminal import law_lines, outcome_lines
 from tinyscale.spec import Analysis, Forecast, Interval, IsoFlops, LawFit, RateCell
+from tinyscale.spec.words import number
 
 
 def test_lines_tell_law_warnings_and_forecasts(content: ReportContent, law: LawFit) -> None:

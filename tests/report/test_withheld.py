@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from tinyscale.report.content import ReportContent, number
+from tinyscale.report.content import ReportContent
 from tinyscale.report.exponents import exponents_figure
 from tinyscale.report.figures import draw_figures, frontier_figure, law_figure
 from tinyscale.report.isoflop import isoflop_figure
@@ -15,6 +15,7 @@ from tinyscale.report.page import render
 from tinyscale.report.residuals import residuals_figure
 from tinyscale.report.tables import optimum_row, unsaid, withheld_reasons
 from tinyscale.spec import Interval, LawFit
+from tinyscale.spec.words import number
 
 REASON = "N spans little."
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from tinyscale.laws.forecast import forecast_error, measured_outcome
 from tinyscale.report.grades import GradesContent
@@ -18,6 +17,7 @@ from tinyscale.spec import (
     TrialResult,
     Validation,
 )
+from tinyscale.spec.words import utc
 
 COUNTS = {"total": "all parameters", "non_embedding": "embeddings left out", "effective": "FLOPs a token / 6"}
 """Counts of N in words."""
@@ -105,17 +105,3 @@ def _row(forecast: Forecast, result: TrialResult | None) -> ForecastRow:
     else:
         note = ""
     return ForecastRow(forecast=forecast, outcome=outcome, note=note)
-
-
-def utc(seconds: float) -> str:
-    """A Unix time as ``2025-03-14 09:26 UTC``."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def number(value: float) -> str:
-    """Four significant digits, without needless exponents: 0.3473, 477.8, 12,846, 1.23e+07."""
-    if value != 0 and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.2e}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:#.4g}"

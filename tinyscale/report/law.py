@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from tinyscale.laws.forecast import study_forecasts
 from tinyscale.laws.study import StudyLaw
-from tinyscale.report.content import number
 from tinyscale.report.listing import console
 from tinyscale.report.outlook import vocabulary_lines
 from tinyscale.report.terminal import law_lines, outcome_lines
 from tinyscale.results.points import read_results
 from tinyscale.results.store import StudyStore
 from tinyscale.spec import Analysis, RateCell, ResolvedStudy, read_json, short_count
+from tinyscale.spec.words import number
 
 
 def print_law(store: StudyStore, fitted: StudyLaw) -> None:

@@ -6,9 +6,9 @@ from tinyscale.laws.duration import Duration
 from tinyscale.laws.outlook import Outlook, Split
 from tinyscale.laws.vocabulary_form import Terms
 from tinyscale.laws.vocabulary_outlook import VocabularyOutlook
-from tinyscale.report.content import number
 from tinyscale.report.listing import duration
 from tinyscale.spec import Interval, LawFit, VocabularyLaw, VocabularyOptimum, short_count
+from tinyscale.spec.words import number
 
 
 def forecast_lines(

@@ -10,13 +10,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tinyscale.report.captions import CAPTIONS
-from tinyscale.report.content import COUNTS, ForecastRow, ReportContent, forecast_rows, number, utc
+from tinyscale.report.content import COUNTS, ForecastRow, ReportContent, forecast_rows
 from tinyscale.report.grades import PROTOCOLS, ages
 from tinyscale.report.imported import imported_rows
 from tinyscale.report.tables import cell_name, optimum_row, unsaid, withheld_reasons
 from tinyscale.report.terminal import MEANINGS
 from tinyscale.results.store import StudyStore
 from tinyscale.spec import CRITERIA, Trial, short_count, to_json
+from tinyscale.spec.words import number, utc
 
 __all__ = ["ReportContent", "write_report"]
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from tinyscale.report.content import ReportContent, number
+from tinyscale.report.content import ReportContent
 from tinyscale.spec import Interval, RateCell, VocabularyLaw, VocabularyOptimum, short_count
+from tinyscale.spec.words import number
 
 Cell = tuple[str, str]
 """What is said, and the small print under it."""

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from tinyscale.laws.csv_table import RunTable
-from tinyscale.report.content import ForecastRow, forecast_rows, number
+from tinyscale.report.content import ForecastRow, forecast_rows
 from tinyscale.spec import Forecast, LawFit, TrialResult, short_count
+from tinyscale.spec.words import number
 
 MEANINGS: Mapping[str, str] = {
     "E": "floor of the loss",

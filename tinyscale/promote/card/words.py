@@ -1,16 +1,8 @@
 """Numbers, intervals and times as a card says them."""
 
 import math
-from datetime import UTC, datetime
 
 from tinyscale.spec import Interval
-
-
-def number(value: float) -> str:
-    """Four significant digits, without needless exponents: 0.3473, 477.8, 12,846, 1.23e+07."""
-    if value != 0 and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.2e}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.4g}"
 
 
 def span(known: Interval, digits: int = 4) -> str:
@@ -39,11 +31,6 @@ def size(count: float) -> str:
         if count >= unit:
             return f"{count / unit:.3g} {letters}"
     return f"{count:.0f} bytes"
-
-
-def utc(seconds: float) -> str:
-    """A Unix time as ``2025-03-14 09:26 UTC``."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def file_name(path: str) -> str:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinyscale.promote.hub.client import quietly
 from tinyscale.promote.hub.errors import PAUSES_S
 from tinyscale.promote.hub.plan import compare, read_folder, show_size, tag_name
-from tinyscale.promote.hub.repository import Repository, quietly
+from tinyscale.promote.hub.repository import Repository
 
 
 @dataclass(frozen=True, kw_only=True)
