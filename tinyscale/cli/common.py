@@ -49,6 +49,7 @@ def _storage(text: str) -> Path:
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's YAML file.", show_default=False)]
 StudyRef = Annotated[str, typer.Argument(metavar="STUDY", help="Its YAML file, or its name.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value; C is YAML.")]
+Profile = Annotated[str, typer.Option(metavar="NAME", help="One of the file's profiles, such as mini.")]
 Storage = Annotated[
     Path,
     typer.Option(
@@ -60,14 +61,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 RUNS = Path("runs")
 
 
-def plan_of(study: Path, set_: list[str] | None, storage: Path, *, offline: bool = False) -> "Plan":
+def plan_of(study: Path, set_: list[str] | None, storage: Path, *, profile: str = "", offline: bool = False) -> "Plan":
     """The plan of a study's file, times quoted from what is stored of it."""
     from tinyscale.plan.planner import make_plan
     from tinyscale.results.points import read_results
     from tinyscale.results.storage import fetch
     from tinyscale.spec.load import load_study
 
-    loaded = load_study(study, set_ or ())
+    loaded = load_study(study, set_ or (), profile=profile)
     store = StudyStore(storage / loaded.name)
     fetch(store)
     return make_plan(loaded, offline=offline, measured=read_results(store))

@@ -15,6 +15,7 @@ from tinyscale.cli.common import (
     RUNS,
     AsJson,
     Overrides,
+    Profile,
     Storage,
     StudyFile,
     app,
@@ -26,12 +27,18 @@ from tinyscale.results.store import StudyStore
 
 
 @app.command(rich_help_panel=RUN)
-def plan(study: StudyFile, set_: Overrides = None, storage: Storage = RUNS, as_json: AsJson = False) -> None:
+def plan(
+    study: StudyFile,
+    set_: Overrides = None,
+    profile: Profile = "",
+    storage: Storage = RUNS,
+    as_json: AsJson = False,
+) -> None:
     """Print every trial with its derived values, time, disk and cost. Starts nothing."""
     from tinyscale.report.listing import print_plan
     from tinyscale.results.state import finished_ids
 
-    made = plan_of(study, set_, storage, offline=True)
+    made = plan_of(study, set_, storage, profile=profile, offline=True)
     if as_json:
         print_json(made.rows())
     else:
@@ -39,12 +46,12 @@ def plan(study: StudyFile, set_: Overrides = None, storage: Storage = RUNS, as_j
 
 
 @app.command(rich_help_panel=RUN)
-def prepare(study: StudyFile, set_: Overrides = None) -> None:
+def prepare(study: StudyFile, set_: Overrides = None, profile: Profile = "") -> None:
     """Make the corpus, the tokenizers and the token shards; what is cached is kept."""
     from tinyscale.data import default_cache
     from tinyscale.data import prepare as prepare_data
 
-    made = plan_of(study, set_, RUNS)
+    made = plan_of(study, set_, RUNS, profile=profile)
     prepared = prepare_data(made.study, made.vocab_sizes, default_cache(), say)
     for vocab_size, folder in prepared.shards.items():
         say(f"V={vocab_size}: {folder}")
@@ -54,6 +61,7 @@ def prepare(study: StudyFile, set_: Overrides = None) -> None:
 def launch(
     study: StudyFile,
     set_: Overrides = None,
+    profile: Profile = "",
     address: Annotated[str, typer.Option(help="Ray cluster: auto or ray://HOST:PORT; else this machine.")] = "",
     storage: Storage = RUNS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
@@ -61,7 +69,7 @@ def launch(
 ) -> None:
     """Prepare and run what is missing, fit the law, write the report."""
     if dry_run:
-        return plan(study, set_, storage, as_json)
+        return plan(study, set_, profile, storage, as_json)
     from tinyscale.cluster.doctor import preflight
     from tinyscale.cluster.live import LiveView
     from tinyscale.cluster.lock import StudyLock
@@ -75,7 +83,7 @@ def launch(
     from tinyscale.results.state import finished_ids
     from tinyscale.tracking import ui_command
 
-    made = plan_of(study, set_, storage)
+    made = plan_of(study, set_, storage, profile=profile)
     store = StudyStore(storage / made.study.name)
     if address:
         preflight(made, storage, default_cache(), address, say)
@@ -91,7 +99,7 @@ def launch(
                 say=view.say,
                 should_stop=should_stop,
             )
-        page = report_study(store, launched.law, [_command(study, set_)])
+        page = report_study(store, launched.law, [_command(study, set_, profile)])
         send_study(launched.projector, store)
         keep(store)
     print_law(store, launched.law)
@@ -112,6 +120,7 @@ def launch(
 def doctor(
     study: Annotated[Path | None, typer.Argument(metavar="STUDY", help="Its YAML file: would this one run?")] = None,
     set_: Overrides = None,
+    profile: Profile = "",
     address: Annotated[str, typer.Option(help="Ray cluster, as for launch; else this machine.")] = "",
     storage: Storage = RUNS,
 ) -> None:
@@ -119,7 +128,7 @@ def doctor(
     from tinyscale.cluster.doctor import diagnose
     from tinyscale.data import default_cache
 
-    made = plan_of(study, set_, storage, offline=True) if study else None
+    made = plan_of(study, set_, storage, profile=profile, offline=True) if study else None
     stopped = False
     for finding in diagnose(address or None, storage, default_cache(), made):
         say(str(finding))
@@ -128,9 +137,10 @@ def doctor(
         raise typer.Exit(PREFLIGHT)
 
 
-def _command(study: Path, set_: list[str] | None) -> str:
-    overrides = [word for override in set_ or () for word in ("--set", override)]
-    return shlex.join(["tinyscale", "launch", str(study), *overrides])
+def _command(study: Path, set_: list[str] | None, profile: str) -> str:
+    words = ["--profile", profile] if profile else []
+    words += [word for override in set_ or () for word in ("--set", override)]
+    return shlex.join(["tinyscale", "launch", str(study), *words])
 
 
 @app.command(rich_help_panel=RUN)

@@ -5,7 +5,7 @@ import difflib
 import inspect
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date
 from functools import cache
@@ -22,6 +22,8 @@ from tinyscale.spec.yaml_lines import YamlDocument, YamlError, parse_value, pars
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 _AUTO = Literal["auto"]
+PROFILES = "profiles"
+"""Of a study's file alone: a study that was read has one, or none, applied."""
 _UNITS = {"k": 10**3, "M": 10**6, "B": 10**9}
 
 
@@ -33,17 +35,20 @@ class StudyError(ValueError):
         super().__init__("\n".join(problems))
 
 
-def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
+def load_study(path: Path, overrides: Sequence[str] = (), *, profile: str = "") -> Study:
     """Read a study.
 
     :param path: the YAML file.
     :param overrides: ``a.b=c`` each, applied over the file; ``c`` is YAML.
+    :param profile: one of the file's ``profiles``: fields that stand over its others, below the overrides. The study is
+        then another one, NAME-PROFILE.
     :raises StudyError: the file can't be read or is not a study; all its problems at once.
     """
     try:
         document = parse_yaml(path.read_text(encoding="utf-8"), str(path))
         if not isinstance(document.data, dict):
             raise YamlError(f"{path}:1: a study is a mapping of fields such as name, corpus and space")
+        _apply_profile(document, profile)
         for override in overrides:
             _override(document, override)
     except OSError as error:
@@ -81,7 +86,37 @@ def _study(document: YamlDocument) -> Study:
 
 def study_schema() -> dict[str, Any]:
     """The JSON Schema of a study, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_file_model(Study).model_json_schema()}
+    schema = _file_model(Study).model_json_schema()
+    schema["properties"][PROFILES] = {
+        "description": "Sets of fields by name, of which --profile NAME puts one over the others.",
+        "type": "object",
+        "additionalProperties": {"type": "object"},
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _apply_profile(document: YamlDocument, profile: str) -> None:
+    profiles = document.data.pop(PROFILES, {})
+    if not isinstance(profiles, dict) or not all(isinstance(fields, dict) for fields in profiles.values()):
+        raise YamlError(f"{document.where((PROFILES,))}: {PROFILES} names sets of fields, as in mini: {{train: ...}}")
+    if not profile:
+        return
+    if profile not in profiles:
+        known = ", ".join(profiles) or "none"
+        raise YamlError(f"{document.source}: no profile {profile!r}; its profiles are: {known}")
+    for keys, value in _leaves(profiles[profile], ()):
+        document.set(keys, value, document.where((PROFILES, profile, *keys)))
+    if "name" in document.data:
+        document.set(("name",), f"{document.data['name']}-{profile}", document.where(("name",)))
+
+
+def _leaves(fields: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and value of whatever replaces what stood there: a corpus or tokenizer of another source does so whole."""
+    for name, value in fields.items():
+        if isinstance(value, dict) and value and "source" not in value:
+            yield from _leaves(value, (*above, name))
+        else:
+            yield (*above, name), value
 
 
 def _override(document: YamlDocument, override: str, under: str = "") -> None:
