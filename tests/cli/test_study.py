@@ -268,7 +268,6 @@ def test_a_promoted_model_is_on_the_hub_and_the_champion_in_mlflow(home: Path, s
         (("quickstart/d17-L1-V300-D40k-s0", "--to", "ada/tiny"), "did you mean d"),
         (("quickstart/d32-L1-V300-D40k-s0", "--to", "ada/tiny"), "d96-L1-V300-D60k-s0 is; promote it all the same"),
         (("quickstart", "--to", "ada/tiny", "--by", "pareto"), "there is no single best: give one of the front"),
-        (("quickstart", "--to", "ada/tiny", "--by", "grade"), "has a grade"),
     ],
 )
 def test_what_cannot_be_promoted_is_refused_with_a_remedy(

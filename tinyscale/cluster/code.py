@@ -8,7 +8,7 @@ from pathlib import Path
 from tinyscale.data.cache import cached_folder
 
 PACKAGES = ("tinyscale", "tinyscale_kernels")
-SUFFIXES = (".py", ".html", ".json", ".csv")
+SUFFIXES = (".py", ".html", ".json", ".csv", ".md")
 """Of our code and its data; others that lie beside them (compiled files, an editor's) stay here."""
 DIGITS = 16
 
