@@ -55,7 +55,7 @@ class Candidate:
     """Overall grade of the newest judge; None: not graded."""
     stories_per_prompt: float = 0.0
     generation_tokens_per_s: float | None = None
-    """One story at a time on the machine of the choice, median; None: not asked for."""
+    """One story at a time on the machine of the choice, fastest of several rounds; None: not asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
