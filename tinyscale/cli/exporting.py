@@ -41,12 +41,10 @@ def export(
     from tinyscale.promote.exports.write import export_model
     from tinyscale.results.objects import is_uri
     from tinyscale.results.storage import fetch_model
+    from tinyscale.results.store import find_model
 
     cache = default_cache()
-    given = fetch_model(trial, cache) if is_uri(trial) else Path(trial)
-    model_folder = given if (given / "model.safetensors").is_file() else given / "model"
-    if not (model_folder / "model.safetensors").is_file():
-        raise ValueError(f"{trial}: no finished model; give a trial's folder, such as runs/STUDY/trials/ID")
+    model_folder = find_model(fetch_model(trial, cache) if is_uri(trial) else Path(trial), given=trial)
     export_model(model_folder, to, format=format_.value, dtype=dtype.value, version=version)
     stories, named = proof_stories(model_folder, cache)
     proof = prove_export(model_folder, to, stories, dtype=dtype.value)

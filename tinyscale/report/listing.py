@@ -12,6 +12,7 @@ from tinyscale.plan.planner import Plan
 from tinyscale.plan.quote import Quote
 from tinyscale.spec import Trial, short_count
 from tinyscale.spec.study import Share
+from tinyscale.spec.words import size
 
 PIPE_WIDTH = 160
 """Columns where there is no terminal to ask: wide enough that nothing is cut."""
@@ -30,14 +31,6 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def size(number: float) -> str:
-    """Bytes in words: 812 kB, 3.4 MB."""
-    for unit, letter in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if number >= unit:
-            return f"{number / unit:.3g} {letter}"
-    return f"{number:.0f} B"
 
 
 def share_words(share: Share) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from tinyscale.results.store import find_model
+
 PROMPTS = ("Once upon a time", "One day, a little", "It was a sunny morning")
 """Beginnings of the stories in the report."""
 
@@ -18,9 +20,7 @@ class Storyteller:
         from tinyscale.data.tokenizer import begin_of_text_id, end_of_text_id, load_tokenizer
         from tinyscale.model.store import load_model
 
-        home = folder if (folder / "model.safetensors").exists() else folder / "model"
-        if not (home / "model.safetensors").exists():
-            raise ValueError(f"{folder}: no finished model; give a trial's folder, such as runs/STUDY/trials/ID")
+        home = find_model(folder)
         self._model = load_model(home)
         self._tokenizer = load_tokenizer(home / "tokenizer.json")
         self._begin, self._end = begin_of_text_id(self._tokenizer), end_of_text_id(self._tokenizer)

@@ -149,3 +149,15 @@ class StudyStore:
     def trial(self, trial_id: str) -> TrialFolder:
         """The folder of one trial."""
         return TrialFolder(self.trials / trial_id)
+
+
+def find_model(folder: Path, given: str = "") -> Path:
+    """The model's own folder, of it or of the folder of a trial or an imported model.
+
+    :param given: what the user called the folder; empty: its path.
+    :raises ValueError: there is no finished model.
+    """
+    for home in (folder, TrialFolder(folder).model):
+        if (home / "model.safetensors").is_file():
+            return home
+    raise ValueError(f"{given or folder}: no finished model; give a trial's folder, such as runs/STUDY/trials/ID")

@@ -13,3 +13,11 @@ def number(value: float) -> str:
 def utc(seconds: float) -> str:
     """A Unix time as ``2025-03-14 09:26 UTC``."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def size(number: float) -> str:
+    """Bytes: ``812 kB``, ``3.4 MB``."""
+    for unit, letter in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= unit:
+            return f"{number / unit:.3g} {letter}"
+    return f"{number:.0f} B"

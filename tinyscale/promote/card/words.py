@@ -25,14 +25,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:,.1f} h" if seconds >= 36_000 else f"{seconds:,.0f} s ({seconds / 3600:.2g} h)"
 
 
-def size(count: float) -> str:
-    """Bytes: ``812 kB``, ``3.4 MB``."""
-    for unit, letters in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count >= unit:
-            return f"{count / unit:.3g} {letters}"
-    return f"{count:.0f} bytes"
-
-
 def file_name(path: str) -> str:
     """The last part of a path of any system."""
     return path.replace("\\", "/").rpartition("/")[2]

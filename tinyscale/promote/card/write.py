@@ -7,9 +7,9 @@ from tinyscale.promote.card.grades import CardGrades
 from tinyscale.promote.card.markdown import Markdown, render
 from tinyscale.promote.card.metadata import card_metadata
 from tinyscale.promote.card.points_csv import refit_command
-from tinyscale.promote.card.words import duration, ends, of_logs, percent, size, span
+from tinyscale.promote.card.words import duration, ends, of_logs, percent, span
 from tinyscale.spec import CRITERIA, Choice, LawFit, Trial, short_count
-from tinyscale.spec.words import number, utc
+from tinyscale.spec.words import number, size, utc
 
 __all__ = ["CardFacts", "gather_facts", "write_card"]
 

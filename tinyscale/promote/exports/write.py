@@ -2,10 +2,10 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from tinyscale.promote.whole_folder import whole_folder
 from tinyscale.spec import Dtype, ExportFormat
 
 if TYPE_CHECKING:
@@ -32,21 +32,11 @@ def export_model(
     to = Path(os.path.realpath(to))
     _check_target(to, names, format)
     model = load_model(model_folder)
-    partial, old = to.with_name(f".{to.name}.partial"), to.with_name(f".{to.name}.old")
-    for leftover in (partial, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(to) as partial:
         if format == "hf":
             _write_hf(partial, model, model_folder, dtype)
         else:
             _write_llama2c(partial, model, model_folder, version)
-        if to.exists():
-            to.rename(old)
-        partial.rename(to)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_options(format: str, dtype: str, version: int) -> frozenset[str]:

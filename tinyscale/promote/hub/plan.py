@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinyscale.spec.words import size
 from tinyscale.tracking import mask
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
@@ -117,8 +118,8 @@ def plan_lines(folder: Path, *, repo: str, tag: str, public: bool) -> list[str]:
         f"repository  {repo} at {mask(endpoint())}",
         f"visibility  {seen if public else 'private (an existing public repository is refused without --public)'}",
         f"tag         {tag_name(tag)}",
-        *(f"  {name:<{width}}  {show_size(file.size):>9}" for name, file in files.items()),
-        f"total       {len(files)} files, {show_size(sum(file.size for file in files.values()))}, in one commit",
+        *(f"  {name:<{width}}  {size(file.size):>9}" for name, file in files.items()),
+        f"total       {len(files)} files, {size(sum(file.size for file in files.values()))}, in one commit",
     ]
     return lines
 
@@ -128,19 +129,11 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
 
 
-def show_size(size: int) -> str:
-    """Bytes in three digits or so."""
-    for unit, letter in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.3g} {letter}"
-    return f"{size} B"
-
-
 def _read(path: Path) -> LocalFile:
-    size = path.stat().st_size
-    sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size)
+    length = path.stat().st_size
+    sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % length)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             sha256.update(chunk)
             git.update(chunk)
-    return LocalFile(path=path, size=size, sha256=sha256.hexdigest(), git_oid=git.hexdigest())
+    return LocalFile(path=path, size=length, sha256=sha256.hexdigest(), git_oid=git.hexdigest())

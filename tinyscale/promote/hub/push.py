@@ -6,8 +6,9 @@ from pathlib import Path
 
 from tinyscale.promote.hub.client import quietly
 from tinyscale.promote.hub.errors import PAUSES_S
-from tinyscale.promote.hub.plan import compare, read_folder, show_size, tag_name
+from tinyscale.promote.hub.plan import compare, read_folder, tag_name
 from tinyscale.promote.hub.repository import Repository
+from tinyscale.spec.words import size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +101,8 @@ def push(
             say(f"{repo} holds it all already, at commit {commit[:12]}")
         else:
             commit = hub.commit(local, changes, parent, message)
-            size = show_size(sum(local[name].size for name in changes.write))
-            say(f"commit {commit[:12]}: {len(changes.write)} files written ({size}), {len(changes.delete)} deleted")
+            written = size(sum(local[name].size for name in changes.write))
+            say(f"commit {commit[:12]}: {len(changes.write)} files written ({written}), {len(changes.delete)} deleted")
             hub.verify(commit, local, changes)
         hub.tag(tag, commit)
     return Pushed(

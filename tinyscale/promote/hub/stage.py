@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyscale.promote.hub.secret_scan import find_secrets
+from tinyscale.promote.whole_folder import whole_folder
 
 WEIGHTS, CARD, PICTURE = "model.safetensors", "README.md", "law.png"
 REQUIRED = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", CARD)
@@ -51,20 +52,10 @@ def stage(
         raise ValueError(f"{folder} is no folder: move it away, or choose another place")
     if folder.exists() and (foreign := sorted({path.name for path in folder.iterdir()} - ALLOWED)):
         raise ValueError(f"{folder} holds {foreign[0]!r}, which no promotion wrote: move it away")
-    partial, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
-    for leftover in (partial, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(folder) as partial:
         for name, content in files.items():
             _write(partial / name, content)
         check_staged(partial, environment=environment, tokens=tokens)
-        if folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
     return sorted(folder.iterdir())
 
 
