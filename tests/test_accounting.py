@@ -1,3 +1,4 @@
+import gc
 import random
 from collections import Counter
 from dataclasses import replace
@@ -5,6 +6,7 @@ from typing import get_args
 
 import pytest
 import torch
+from tinyscale_kernels.linear_cross_entropy_chunks import _padded as kernel_padding
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -14,12 +16,15 @@ from tinyscale.accounting import (
     device_peak,
     flops_per_token,
     model_bytes,
+    padded_vocab,
+    state_bytes,
     training_bytes,
     training_flops,
+    weights_bytes,
 )
 from tinyscale.model.presets import preset_defaults
 from tinyscale.model.transformer import Transformer
-from tinyscale.spec import ModelConfig
+from tinyscale.spec import ModelConfig, TrainConfig
 from tinyscale.spec.trial import Mlp, Norm, NormPosition, Positions, Preset
 
 torch.set_num_threads(1)
@@ -93,7 +98,7 @@ def test_parameters_by_part_equal_the_module(seed):
 
 def test_totals_of_published_models():
     assert count_parameters(GPT2_124M).total == 124_439_808
-    assert count_parameters(replace(GPT2_124M, vocab_size=50_304)).total == 124_475_904
+    assert count_parameters(replace(GPT2_124M, vocab_size=padded_vocab(50_257))).total == 124_475_904
     assert count_parameters(STORIES_260K).total == 260_032
 
 
@@ -191,9 +196,50 @@ def test_activations_are_counted_as_autograd_keeps_them(preset, hidden, layers, 
     assert counted <= 1.15 * saved
 
 
-def test_state_is_counted_in_bytes_a_parameter():
+def test_state_and_the_cast_weights_are_counted_in_bytes_a_parameter():
     total = count_parameters(GPT2_124M).total
-    assert training_bytes(GPT2_124M, 0) == 18 * total
-    assert training_bytes(GPT2_124M, 0, workers=4) == 12 * total
+    assert training_bytes(GPT2_124M, 0) == 22 * total
+    assert training_bytes(GPT2_124M, 0, workers=4) == 13 * total
     whole, fused = (training_bytes(GPT2_124M, 64, fused_loss=fused) for fused in (False, True))
     assert whole - fused == 12 * 50_257 * (64 * 1024 - 8192)
+
+
+def test_memory_by_precision():
+    """A model of 8 billion parameters: 16 GB of weights of 16 bits, 32 GB with gradients; half of that at 8 bits."""
+    assert weights_bytes(8 * 10**9, 16) == 16 * 10**9
+    assert weights_bytes(8 * 10**9, 16, gradients=True) == 32 * 10**9
+    assert weights_bytes(8 * 10**9, 32) == 32 * 10**9
+    assert weights_bytes(8 * 10**9, 8) == 8 * 10**9
+    assert weights_bytes(8 * 10**9, 4) == 4 * 10**9
+    assert weights_bytes(3, 4) == 2, "whole bytes"
+    assert weights_bytes(124_439_808, 16) == 248_879_616, "the tensors of GPT-2 124M in bf16"
+
+
+def test_zero_1_splits_the_optimizer_alone():
+    assert [state_bytes(10**9, workers=workers) / 1e9 for workers in (1, 2, 4, 64)] == [20, 14, 11, 8.1875]
+
+
+def test_state_is_what_deepspeed_keeps():
+    """The tensors that live after a step, by their memory: all but the gradients, which are gone by then."""
+    from tinyscale.train.device import pick_device
+    from tinyscale.train.zero import ZeroEngine
+
+    def alive():
+        gc.collect()
+        tensors = [thing for thing in gc.get_objects() if type(thing) in (torch.Tensor, torch.nn.Parameter)]
+        return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+
+    config = replace(STORIES_260K, vocab_size=2048)
+    before, total = alive(), count_parameters(config).total
+    train = TrainConfig(tokens=1, batch_size=1, learning_rate=1e-3, warmup_steps=0)
+    engine = ZeroEngine(Transformer(config), train, pick_device("fp32"), micro_batches=1, micro_batch_size=1)
+    text = torch.zeros(1, 9, dtype=torch.int64)
+    engine.step([(text[:, :-1], text[:, 1:])], 1e-3)
+    kept = alive() - before
+    engine.close()
+    assert kept == pytest.approx(state_bytes(total) - weights_bytes(total, 32), rel=0.01)
+
+
+def test_the_vocabulary_is_padded_as_the_kernel_pads_it():
+    assert [padded_vocab(size) for size in (1, 64, 65, 8_001, 50_257)] == [64, 64, 128, 8_064, 50_304]
+    assert all(padded_vocab(size) == kernel_padding(size) for size in range(1, 300))

@@ -47,6 +47,17 @@ def count_parameters(model: ModelConfig) -> ParameterCount:
     )
 
 
+def padded_vocab(vocab_size: int) -> int:
+    """Rows of embedding and head in codes that pad the vocabulary: the next multiple of 64, such as 50,304 of 50,257.
+
+    Matrix products are fastest where sizes are multiples of 128 bytes, 64 numbers of bf16 (NVIDIA, Matrix
+    Multiplication Background User's Guide, "Requirements to Use Tensor Cores"). Published counts of parameters may have
+    those rows, which no token ever uses. Here our kernel of head and loss pads the product itself: weights,
+    checkpoints and exports have a row for each token, and their count is :func:`count_parameters`.
+    """
+    return -(-vocab_size // 64) * 64
+
+
 def _mlp_inputs(model: ModelConfig) -> int:
     """Matrices that read the MLP's input: up, and gate where there is one."""
     return 2 if model.mlp in ("swiglu", "geglu") else 1
@@ -100,6 +111,31 @@ def checkpoint_bytes(model: ModelConfig) -> int:
     return 3 * model_bytes(model)
 
 
+def weights_bytes(params: int, bits: int, *, gradients: bool = False) -> int:
+    """Bytes of parameters in a precision, and of a gradient in the same for each.
+
+    8 billion of 16 bits take 16 GB, with their gradients 32 GB.
+    """
+    return -(-params * bits // 8) * (1 + gradients)
+
+
+def state_bytes(params: int, *, workers: int = 1) -> int:
+    """Memory that a model's state takes of each worker in training, activations aside: ZeRO stage 1 in fp32.
+
+    Each worker has all weights and, from the backward pass to the update, all gradients. AdamW's two moments, and the
+    copy of the weights that DeepSpeed updates, are split over the workers (Rajbhandari et al. 2020, section 5.1, with
+    K = 12 bytes a parameter, though there weights and gradients are of 16 bits)::
+
+        bytes = (8 + 12 / workers) params
+
+    Measured with DeepSpeed 0.19.8, by the tensors alive: 4 + 12 / workers after a step, for 1, 2 and 4 workers. The
+    plain engine updates the weights themselves, and has 4 bytes a parameter less.
+
+    :param params: all of the model's parameters.
+    """
+    return weights_bytes(params, 32, gradients=True) + -(-3 * _FP32_BYTES * params // workers)
+
+
 _LOGIT_ROWS = 8_192
 """Rows of logits that are there at once with the fused loss."""
 
@@ -107,8 +143,7 @@ _LOGIT_ROWS = 8_192
 def training_bytes(model: ModelConfig, sequences: int, *, workers: int = 1, fused_loss: bool = False) -> int:
     """Memory that a worker needs for training steps: what stays between steps, and what autograd keeps within one.
 
-    Weights and gradients in fp32, both moments of AdamW in fp32 over the workers (ZeRO-1, Rajbhandari et al. 2020),
-    and the weights in bf16 that autocast makes: 10 + 8 / workers bytes a parameter. Activations are counted as
+    The model's state (:func:`state_bytes`), and the weights in bf16 that autocast makes. Activations are counted as
     PyTorch's own ops save them in fp32, without recomputation; bf16 keeps about two thirds of that and our kernels
     less, which pays for gradients of activations. Logits, their log-softmax and its gradient: 12 V bytes a token.
 
@@ -121,7 +156,7 @@ def training_bytes(model: ModelConfig, sequences: int, *, workers: int = 1, fuse
     layer = 8 * model.hidden_size + rotated + 2 * _mlp_inputs(model) * model.intermediate_size
     activations = _FP32_BYTES * tokens * (model.num_layers * layer + 4 * model.hidden_size)
     logits = 3 * _FP32_BYTES * model.vocab_size * (min(tokens, _LOGIT_ROWS) if fused_loss else tokens)
-    return 10 * parameters + -(-8 * parameters // workers) + activations + logits
+    return state_bytes(parameters, workers=workers) + weights_bytes(parameters, 16) + activations + logits
 
 
 _BF16_PEAKS: tuple[tuple[str, float, str], ...] = (

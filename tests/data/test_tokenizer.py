@@ -1,6 +1,7 @@
 """Tokenizers: nested vocabularies, exact round trips, GPT-2's files, one training for all sizes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,18 @@ def test_gpt2_digest_is_of_the_content(gpt2_files: TokenizerSpec) -> None:
     merges = Path(gpt2_files.merges_file)
     merges.write_text("#version: 0.2\n" + merges.read_text(encoding="utf-8"), encoding="utf-8")
     assert before == tokenizer_digest(gpt2_files, "any corpus", GPT2_VOCAB_SIZE)
+
+
+def test_mixed_is_gpt2_at_its_own_size_and_learned_at_all_others(
+    gpt2_files: TokenizerSpec, files: CorpusFiles, tmp_path: Path
+) -> None:
+    """The learned ones do not ask for the 50,000 merges that this corpus has not."""
+    mixed = replace(gpt2_files, source="mixed")
+    paths = prepare_tokenizer(mixed, files, [300, GPT2_VOCAB_SIZE], tmp_path)
+    for size, source in ((300, "bpe"), (GPT2_VOCAB_SIZE, "gpt2")):
+        alone = replace(gpt2_files, source=source)
+        assert tokenizer_digest(mixed, files.digest, size) == tokenizer_digest(alone, files.digest, size)
+        assert paths[size] == prepare_tokenizer(alone, files, [size], tmp_path)[size]
 
 
 def test_files_that_are_not_gpt2s_are_refused(gpt2_files: TokenizerSpec, tmp_path: Path) -> None:

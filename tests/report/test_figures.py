@@ -1,15 +1,20 @@
 """Pictures: what is measured is what is drawn."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.text import Text
 
+from tinyscale.accounting import count_parameters
+from tinyscale.plan.planner import make_plan
 from tinyscale.report.content import ReportContent
 from tinyscale.report.curves import branches, curves_figure, smooth
 from tinyscale.report.exponents import exponents_figure
 from tinyscale.report.figures import draw_figures, law_figure
+from tinyscale.report.grades import GradesContent
+from tinyscale.report.grades_figure import grades_figure
 from tinyscale.report.isoflop import isoflop_figure
 from tinyscale.report.optimum import vocabulary_optimum_figure
 from tinyscale.report.published import ELDAN_LI_2023, published_figure
@@ -18,7 +23,18 @@ from tinyscale.report.residuals import residuals_figure
 from tinyscale.report.shape import shape_figure
 from tinyscale.report.style import png, styled
 from tinyscale.report.vocabulary import vocabulary_figure
-from tinyscale.spec import Analysis, HubCorpus, LawFit, Record
+from tinyscale.spec import (
+    Analysis,
+    GradeSummary,
+    HubCorpus,
+    Interval,
+    LawFit,
+    ModelScore,
+    Point,
+    Record,
+    TrialResult,
+)
+from tinyscale.spec.load import load_study
 
 
 def test_pictures_are_as_wide_as_a_page_and_the_same_each_time(content: ReportContent) -> None:
@@ -82,13 +98,13 @@ def words(figure) -> str:
 
 def test_each_picture_is_there_when_its_data_are(rich: ReportContent, without_law: ReportContent) -> None:
     assert set(draw_figures(rich)) == {
-        "law", "frontier", "isoflop", "residuals", "exponents", "shape", "vocabulary", "vocabulary_optimum", "regret",
-        "curves",
+        "law", "frontier", "isoflop", "residuals", "exponents", "shape", "vocabulary", "vocabulary_parts",
+        "vocabulary_optimum", "regret", "curves",
     }  # fmt: skip
     assert set(draw_figures(replace(rich, analysis=Analysis()))) == {
-        "law", "frontier", "residuals", "exponents", "vocabulary", "curves",
+        "law", "frontier", "residuals", "exponents", "vocabulary", "vocabulary_parts", "curves",
     }  # fmt: skip
-    assert set(draw_figures(without_law)) == {"vocabulary", "curves"}
+    assert set(draw_figures(without_law)) == {"vocabulary", "vocabulary_parts", "curves"}
 
 
 def test_a_count_whose_exponents_are_withheld_shows_none(rich: ReportContent) -> None:
@@ -164,3 +180,50 @@ def test_shapes_are_drawn_at_the_budget_that_most_of_them_share(rich: ReportCont
     (dots,) = [line for line in left.lines if line.get_marker() == "o" and len(line.get_xdata())]
     assert list(dots.get_xdata()) == [16, 32, 48, 64]
     assert len([line for line in right.lines if line.get_marker() == "o"]) == 12
+
+
+@pytest.fixture(scope="module")
+def grid() -> ReportContent:
+    """studies/tinystories_grid.yaml with losses made up: the paper's own by shape, and one in a row with it."""
+    study = load_study(Path(__file__).parents[2] / "studies" / "tinystories_grid.yaml")
+    trials = make_plan(study, offline=True).trials
+    results, scores = {}, []
+    for trial in trials:
+        model, counted = trial.model, count_parameters(trial.model)
+        loss = 1.1 * ELDAN_LI_2023.get((model.hidden_size, model.num_layers), 2.5)
+        point = Point(
+            trial_id=trial.id, params_total=counted.total, params_non_embedding=counted.non_embedding,
+            hidden_size=model.hidden_size, num_layers=model.num_layers, vocab_size=model.vocab_size,
+            tokens=trial.budgets[-1], text_bytes=2e9, flops=1e15, loss=loss, bpb=loss / 2.8,
+            learning_rate=trial.train.learning_rate, seed=0,
+        )  # fmt: skip
+        results[trial.id] = TrialResult(trial_id=trial.id, name=trial.name, status="done", points=(point,))
+        overall = Interval(value=10 - 2 * loss, low=9.8 - 2 * loss, high=10.2 - 2 * loss)
+        scores.append(ModelScore(model=trial.name, prompts=44, stories=132, ungraded=0, means={"overall": overall}))
+    graded = GradesContent(summary=GradeSummary(instrument=None, scores=tuple(scores)))
+    return ReportContent(
+        study=study, trials=trials, results=results, curves={}, law=None, law_refused="", analysis=Analysis(),
+        forecasts=(), stories=(), stories_from="", entropy_bpb=None, commands=(), grades=graded,
+    )  # fmt: skip
+
+
+def test_the_papers_grid_is_drawn_beside_the_papers_losses(grid: ReportContent) -> None:
+    (axes,) = published_figure(grid).axes
+    drawn = {str(line.get_label()): dict(zip(*line.get_data(), strict=True)) for line in axes.lines}
+    for depth in (1, 2, 4, 8, 12):
+        layers = f"{depth} layer{'s' * (depth > 1)}"
+        paper = {hidden: loss for (hidden, of), loss in ELDAN_LI_2023.items() if of == depth}
+        assert drawn[f"paper, {layers}"] == paper
+        assert drawn[f"this study, {layers}"] == pytest.approx({hidden: 1.1 * loss for hidden, loss in paper.items()})
+    assert {"published", "grades"} <= set(draw_figures(grid))
+
+
+def test_the_papers_grid_is_drawn_beside_the_papers_grades_by_depth(grid: ReportContent) -> None:
+    with styled():
+        left, right = grades_figure(grid).axes
+    assert len(left.containers) == len(right.containers) == 30
+    ours = [line for line in right.lines if line.get_linestyle() == "--" and len(line.get_xdata()) == 6]
+    paper = [line for line in right.lines if str(line.get_label()).startswith("paper")]
+    assert [len(line.get_xdata()) for line in paper] == [2, 5, 6, 6, 6], "the paper prints no creativity for 64 x 2"
+    assert [line.get_color() for line in ours] == [line.get_color() for line in paper]
+    assert dict(zip(*ours[1].get_data(), strict=True))[64] == pytest.approx(10 - 2.2 * 2.38)

@@ -72,7 +72,10 @@ def test_names_every_trial_and_how_it_ended(page: Page, content: ReportContent) 
 
 
 def test_holds_its_pictures_and_loads_nothing(page: Page, store: StudyStore) -> None:
-    names = {"law", "frontier", "isoflop", "residuals", "exponents", "vocabulary", "vocabulary_optimum", "curves"}
+    names = {
+        "law", "frontier", "isoflop", "residuals", "exponents", "vocabulary", "vocabulary_parts", "vocabulary_optimum",
+        "curves",
+    }  # fmt: skip
     assert {path.stem for path in store.figures.iterdir()} == names
     assert page.tags["img"] == len(names)
     prefix = "data:image/png;base64,"
@@ -142,8 +145,8 @@ def test_says_why_there_is_no_law(without_law: ReportContent, tmp_path: Path) ->
     (store.figures / "law.png").write_bytes(b"of an earlier report")
     page = Page(write_report(store, without_law).read_text(encoding="utf-8"))
     assert "No law could be fitted. 2 distinct point(s) cannot carry a law: add <b>more</b>" in page.text
-    assert {path.stem for path in store.figures.iterdir()} == {"curves", "vocabulary"}
-    assert page.tags["img"] == 2
+    assert {path.stem for path in store.figures.iterdir()} == {"curves", "vocabulary", "vocabulary_parts"}
+    assert page.tags["img"] == 3
 
 
 @pytest.mark.parametrize("finished", [0, 1])

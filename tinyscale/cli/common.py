@@ -62,7 +62,12 @@ RUNS = Path("runs")
 
 
 def plan_of(study: Path, set_: list[str] | None, storage: Path, *, profile: str = "", offline: bool = False) -> "Plan":
-    """The plan of a study's file, times quoted from what is stored of it."""
+    """The plan of a study's file, times quoted from what is stored of it.
+
+    Budgets of text become tokens by the study's token shards, which are made first where they lack; ``offline`` takes
+    an estimate instead, and the trials are provisional.
+    """
+    from tinyscale.data import prepare
     from tinyscale.plan.planner import make_plan
     from tinyscale.results.points import read_results
     from tinyscale.results.storage import fetch
@@ -71,7 +76,15 @@ def plan_of(study: Path, set_: list[str] | None, storage: Path, *, profile: str 
     loaded = load_study(study, set_ or (), profile=profile)
     store = StudyStore(storage / loaded.name)
     fetch(store)
-    return make_plan(loaded, offline=offline, measured=read_results(store))
+    results = read_results(store)
+    made = make_plan(loaded, offline=offline, measured=results)
+    if offline or not made.provisional:
+        return made
+    prepare(loaded, made.vocab_sizes, progress=say)  # all of them: one training of merges serves every vocabulary
+    made = make_plan(loaded, measured=results)
+    if made.provisional:
+        raise ValueError(f"{study}: the corpus changed while it was prepared; say it again")
+    return made
 
 
 def stored(study: str, storage: Path) -> "tuple[StudyStore, ResolvedStudy]":

@@ -11,13 +11,23 @@ from tinyscale.cluster.session import ray_session
 from tinyscale.cluster.survivors import revive
 from tinyscale.cluster.track import finish_trial, note_launch, send_trial, send_trials, study_projector
 from tinyscale.cluster.trials import run_trials
-from tinyscale.data import Prepared, prepare
+from tinyscale.data import Prepared, cached_shards, prepare
+from tinyscale.data.coverage import vocabulary_facts
 from tinyscale.laws.forecast import lock_forecasts
 from tinyscale.laws.study import StudyLaw, fit_law, fit_study
 from tinyscale.plan.planner import Plan
 from tinyscale.results.state import finished_ids
 from tinyscale.results.store import StudyStore
-from tinyscale.spec import Job, ResolvedStudy, Trial, TrialResult, read_json, short_count, write_json
+from tinyscale.spec import (
+    Job,
+    ResolvedStudy,
+    Trial,
+    TrialResult,
+    VocabularyFacts,
+    read_json,
+    short_count,
+    write_json,
+)
 from tinyscale.tracking import Projector
 
 PROJECT_EVERY_S = 2.0
@@ -54,9 +64,11 @@ def run_study(
     :raises ValueError: the corpus can't be had, or is too small for the tokenizer.
     :raises PreflightError: the cluster can't run these trials.
     """
+    if plan.provisional:
+        raise ValueError("the plan's budgets of text rest on estimates; prepare its vocabularies and plan again")
     store = StudyStore(storage / plan.study.name)
     begin_study(store, plan.study.resources)
-    resolved = _resolve(plan, store)
+    resolved = _resolve(plan, store, cache)
     deadline = time.time() + plan.study.budget.wall_s if plan.study.budget.wall_s else None
     note_launch(store)
     projector = study_projector(store, plan.study, say)
@@ -72,7 +84,8 @@ def run_study(
         prepared = prepare(plan.study, tuple(sorted({t.model.vocab_size for t in missing})), cache, say)
         if prepared.corpus.digest != plan.trials[0].corpus:
             raise ValueError("the corpus changed between planning and preparing it; launch again")
-        write_json(store.study, replace(resolved, entropy_bpb=prepared.corpus.entropy_bpb))
+        facts = _vocabularies(plan, cache, resolved.vocabularies)
+        write_json(store.study, replace(resolved, vocabularies=facts, entropy_bpb=prepared.corpus.entropy_bpb))
         jobs = [_job(plan, trial, prepared, store) for trial in missing]
 
         def run(phase: Sequence[Job]) -> Outcome:
@@ -110,13 +123,32 @@ def run_study(
     )
 
 
-def _resolve(plan: Plan, store: StudyStore) -> ResolvedStudy:
-    """Write the resolved study; the entropy of a corpus prepared before stays known."""
-    entropy = read_json(ResolvedStudy, store.study).entropy_bpb if store.study.exists() else None
-    resolved = ResolvedStudy(study=plan.study, trials=plan.trials, entropy_bpb=entropy)
+def _resolve(plan: Plan, store: StudyStore, cache: Path) -> ResolvedStudy:
+    """Write the resolved study; what was known of a corpus and its vocabularies prepared before stays known."""
+    before = read_json(ResolvedStudy, store.study) if store.study.exists() else None
+    resolved = ResolvedStudy(
+        study=plan.study,
+        trials=plan.trials,
+        vocabularies=_vocabularies(plan, cache, before.vocabularies if before and _same_text(before, plan) else ()),
+        entropy_bpb=before.entropy_bpb if before else None,
+    )
     write_json(store.study, resolved)
     write_json(store.plan, plan.rows())
     return resolved
+
+
+def _same_text(before: ResolvedStudy, plan: Plan) -> bool:
+    """Whether a study was of the same corpus and tokenizer, as far as vocabularies go."""
+    return before.trials[0].corpus == plan.trials[0].corpus and before.study.tokenizer == plan.study.tokenizer
+
+
+def _vocabularies(plan: Plan, cache: Path, before: Sequence[VocabularyFacts]) -> tuple[VocabularyFacts, ...]:
+    """Of each of the study's vocabularies what the cache's shards tell, else what was known before, if anything."""
+    known = {facts.vocab_size: facts for facts in before if facts.vocab_size in plan.vocab_sizes}
+    for vocab_size in plan.vocab_sizes:
+        if shards := cached_shards(plan.study, plan.trials[0].corpus, vocab_size, cache):
+            known[vocab_size] = vocabulary_facts(shards, plan.vocab_sizes)
+    return tuple(known[vocab_size] for vocab_size in sorted(known))
 
 
 def _job(plan: Plan, trial: Trial, prepared: Prepared, store: StudyStore) -> Job:

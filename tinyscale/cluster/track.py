@@ -80,7 +80,7 @@ def send_study(projector: Projector, store: StudyStore) -> None:
     results = read_results(store)
     mine = {trial.id: results[trial.id] for trial in resolved.trials if trial.id in results}
     forecasts = study_forecasts(store.forecasts, resolved.trials)
-    files = (store.study, store.plan, store.law, store.analysis, store.report, store.forecasts)
+    files = (store.study, store.plan, store.law, store.analysis, store.answers, store.report, store.forecasts)
     ended_s = [result.finished_s for result in mine.values()] + [p.stat().st_mtime for p in (store.law,) if p.exists()]
     projector.finish_study(
         _metrics(store, forecasts, mine),

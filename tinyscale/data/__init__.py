@@ -3,12 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinyscale.data.cache import Progress, default_cache, silent
 from tinyscale.data.corpus import CorpusFiles, prepare_corpus
 from tinyscale.spec import Study
 
-__all__ = ["Prepared", "Progress", "default_cache", "prepare"]
+if TYPE_CHECKING:
+    from tinyscale.data.shards import Shards
+
+__all__ = ["Prepared", "Progress", "cached_shards", "default_cache", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,19 @@ def prepare(
     tokenizers = prepare_tokenizer(study.tokenizer, corpus, sizes, cache, progress)
     shards = {size: prepare_shards(corpus, tokenizers[size], digests[size], cache, progress) for size in sizes}
     return Prepared(corpus, tokenizers, digests, shards)
+
+
+def cached_shards(study: Study, corpus_digest: str, vocab_size: int, cache: Path | None = None) -> "Shards | None":
+    """The token shards of a vocabulary where the cache has them whole; nothing is made.
+
+    :raises ValueError: a size that the study's tokenizer can't have.
+    """
+    from tinyscale.data.shards import Shards, shards_folder
+    from tinyscale.data.tokenizer import tokenizer_digest
+
+    digest = tokenizer_digest(study.tokenizer, corpus_digest, vocab_size)
+    folder = shards_folder(cache or default_cache(), corpus_digest, digest)
+    try:
+        return Shards.open(folder) if folder.exists() else None
+    except ValueError:  # damaged: as good as none, prepare() makes them again
+        return None

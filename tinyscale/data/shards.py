@@ -83,6 +83,11 @@ def shards_digest(corpus_digest: str, tokenizer_digest: str) -> str:
     return digest({"corpus": corpus_digest, "tokenizer": tokenizer_digest, "version": FORMAT_VERSION})
 
 
+def shards_folder(cache: Path, corpus_digest: str, tokenizer_digest: str) -> Path:
+    """Where a cache has the shards of a corpus in the tokens of a tokenizer."""
+    return cache / "shards" / shards_digest(corpus_digest, tokenizer_digest)[:32]
+
+
 def prepare_shards(
     files: CorpusFiles, tokenizer_path: Path, tokenizer_digest: str, cache: Path, progress: Progress = silent
 ) -> Path:
@@ -115,7 +120,7 @@ def prepare_shards(
         if (found := Shards.open(folder).digest) != key:
             raise ValueError(f"{folder}: holds other shards ({found[:12]})")
 
-    return cached_folder(cache / "shards" / key[:32], build, check, progress)
+    return cached_folder(shards_folder(cache, files.digest, tokenizer_digest), build, check, progress)
 
 
 def _open_split(folder: Path, name: str, dtype: str) -> Split:

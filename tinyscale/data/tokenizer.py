@@ -16,6 +16,7 @@ from tinyscale.data.corpus import CorpusFiles
 from tinyscale.data.hub import download
 from tinyscale.data.text import END_OF_TEXT, iter_stories
 from tinyscale.spec import TokenizerSpec, digest
+from tinyscale.spec.study import GPT2_VOCAB_SIZE
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -26,7 +27,6 @@ MIN_VOCAB_SIZE = 257
 """End of text and the 256 bytes."""
 MIN_FREQUENCY = 2
 """A pair seen less often than this is not merged."""
-GPT2_VOCAB_SIZE = 50_257
 GPT2_REPO = "openai-community/gpt2"
 GPT2_CONTENT = "189a8db8c2678d0d6b7eebf20882214d46b7cce5c56cc1ea3f8008e710f8fcbd"
 """Digest of the vocabulary and merges that OpenAI published."""
@@ -35,11 +35,12 @@ GPT2_CONTENT = "189a8db8c2678d0d6b7eebf20882214d46b7cce5c56cc1ea3f8008e710f8fcbd
 def tokenizer_digest(spec: TokenizerSpec, corpus_digest: str, vocab_size: int) -> str:
     """What identifies a tokenizer: 64 hex digits, without training it or asking the network.
 
-    bpe: the corpus, the text learned on and the size. gpt2: its vocabulary and merges, wherever they come from.
+    bpe: the corpus, the text learned on and the size. gpt2: its vocabulary and merges, wherever they come from. mixed:
+    as the one or the other.
 
     :raises ValueError: a size that the tokenizer can't have, or local files that are missing or not GPT-2's kind.
     """
-    if spec.source == "gpt2":
+    if spec.source_for(vocab_size) == "gpt2":
         if vocab_size != GPT2_VOCAB_SIZE:
             raise ValueError(f"vocab_size is {vocab_size}; with the gpt2 tokenizer it must be {GPT2_VOCAB_SIZE}")
         content = _gpt2_content(*_local_gpt2(spec)) if spec.vocab_file or spec.merges_file else GPT2_CONTENT
@@ -68,13 +69,14 @@ def prepare_tokenizer(
     :raises ConnectionError: gpt2 from the hub, and the hub can't be reached.
     """
     paths = {}
+    largest = max((size for size in vocab_sizes if spec.source_for(size) == "bpe"), default=0)
     for size in sorted(set(vocab_sizes), reverse=True):
 
         def build(folder: Path, size: int = size) -> None:
-            if spec.source == "gpt2":
+            if spec.source_for(size) == "gpt2":
                 tokenizer = _load_gpt2(spec)
             else:
-                trained = _train(spec, files, max(vocab_sizes), cache, progress)
+                trained = _train(spec, files, largest, cache, progress)
                 tokenizer = _cut(json.loads(trained.read_text(encoding="utf-8")), size)
             (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
 

@@ -1,20 +1,22 @@
 """The planner: Study -> Plan. It starts nothing and trains nothing."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-from tinyscale.accounting import count_parameters, flops_per_token
 from tinyscale.data.corpus import corpus_digest
 from tinyscale.data.tokenizer import tokenizer_digest
 from tinyscale.plan.arms import rate_arms
+from tinyscale.plan.budgets import KINDS, Budgets, grids
 from tinyscale.plan.check import check_trial
 from tinyscale.plan.check_grading import check_grading
+from tinyscale.plan.check_questions import check_questions
 from tinyscale.plan.quote import Quote, expected_speed, makespan, quote_trial
 from tinyscale.plan.recipe import resolve
 from tinyscale.plan.share import ASSUMED_CARD, choose_share, local_card, smallest_share
-from tinyscale.spec import ModelConfig, Study, Trial, TrialResult, short_count, to_json
+from tinyscale.spec import Study, Trial, TrialResult, short_count, to_json
 from tinyscale.spec.study import Axes
 from tinyscale.spec.trial import Schedule
 
@@ -39,6 +41,11 @@ class Plan:
     """What the expected times rest on."""
     card: str = ""
     """The GPU that shares were chosen for; empty: none were."""
+    text_per_token: Mapping[int, float] = field(default_factory=dict)
+    """UTF-8 bytes of training text a token, of each vocabulary with a budget of text."""
+    provisional: frozenset[str] = frozenset()
+    """Ids of trials that will change: their budget is text, and how much of it their vocabulary puts into a token is
+    an estimate until the vocabulary is prepared."""
 
     @property
     def vocab_sizes(self) -> tuple[int, ...]:
@@ -62,6 +69,7 @@ class Plan:
                 "id": trial.id,
                 "name": trial.name,
                 "holdout": trial.holdout,
+                "provisional": trial.id in self.provisional,
                 "model": to_json(trial.model),
                 "train": to_json(trial.train),
                 "quote": to_json(self.quotes[trial.id]),
@@ -70,20 +78,32 @@ class Plan:
         ]
 
 
-def make_plan(study: Study, *, offline: bool = False, measured: Mapping[str, TrialResult] | None = None) -> Plan:
+def make_plan(
+    study: Study,
+    *,
+    offline: bool = False,
+    measured: Mapping[str, TrialResult] | None = None,
+    bytes_per_token: Mapping[int, float] | None = None,
+) -> Plan:
     """Resolve every trial of a study.
 
     :param offline: take a provisional corpus digest where the hub would have to be asked.
     :param measured: results of earlier trials, to quote times from.
+    :param bytes_per_token: UTF-8 bytes of training text a token, by vocabulary; None: as the cache's shards have it.
+        Budgets of text in a vocabulary that is not known rest on an estimate: those trials are provisional.
     :raises PlanError: the trials don't fit together, or can't be trained; all problems at once.
     :raises ValueError: the corpus is missing or unusable.
     """
     problems = _study_problems(study)
     workers = max(1, study.resources.workers)
     corpus = corpus_digest(study.corpus, offline=offline)
+    budgets = Budgets(study, corpus, bytes_per_token)
     trials: dict[str, Trial] = {}
-    for grid, place, holdout in _grids(study):
-        for trial in _grid_trials(study, grid, place, corpus, holdout, problems):
+    of_text: dict[str, float] = {}
+    for grid, place, holdout in grids(study):
+        for trial in _grid_trials(study, grid, place, budgets, holdout, problems):
+            if "text_bytes" in grid:
+                of_text[trial.id] = budgets.text_per_token[trial.model.vocab_size]
             found = check_trial(trial, workers=workers, on_gpu=study.resources.on_gpu)
             problems += [f"{place}: {trial.shape}: {text}" for text in found]
             trials.setdefault(trial.id, trial)
@@ -92,6 +112,7 @@ def make_plan(study: Study, *, offline: bool = False, measured: Mapping[str, Tri
                 for other in trials.values()
                 if other.holdout != holdout and _same_outcome(trial, other)
             ]
+    problems += check_questions(study.questions, () if problems else [*trials.values()])
     if study.resources.scheduler == "asha":
         problems += [
             f"{arms[0].shape}: resources.scheduler is asha, which compares learning rates at evaluations on the way, "
@@ -107,9 +128,19 @@ def make_plan(study: Study, *, offline: bool = False, measured: Mapping[str, Tri
     card = (local_card() if choice else None) or ASSUMED_CARD
     shares = {trial.id: choose_share(trial, study.resources, card) for trial in named}
     speed = expected_speed(study.resources, measured or {}, [(trial, shares[trial.id]) for trial in named])
-    quotes = {trial.id: quote_trial(trial, speed, shares[trial.id], study.budget) for trial in named}
+    quotes = {
+        trial.id: quote_trial(trial, speed, shares[trial.id], study.budget, of_text.get(trial.id)) for trial in named
+    }
     named.sort(key=lambda trial: (trial.holdout, -quotes[trial.id].seconds))
-    return Plan(study=study, trials=tuple(named), quotes=quotes, basis=speed.basis, card=str(card) if choice else "")
+    return Plan(
+        study=study,
+        trials=tuple(named),
+        quotes=quotes,
+        basis=speed.basis,
+        card=str(card) if choice else "",
+        text_per_token=dict(sorted(budgets.text_per_token.items())),
+        provisional=frozenset(t.id for t in named if t.id in of_text and t.model.vocab_size in budgets.estimated),
+    )
 
 
 def _study_problems(study: Study) -> list[str]:
@@ -137,64 +168,47 @@ def _study_problems(study: Study) -> list[str]:
     return problems + check_grading(study.grading)
 
 
-def _grids(study: Study) -> Iterator[tuple[Axes, str, bool]]:
-    for section, grids in (("space", study.space), ("holdout", study.holdout)):
-        for index, grid in enumerate(grids):
-            yield grid, f"{section}.{index}", section == "holdout"
-
-
-_TOKENS_OF: Mapping[str, Callable[[float, ModelConfig], float]] = {
-    "tokens": lambda tokens, model: tokens,
-    "flops": lambda flops, model: flops / flops_per_token(model),
-    "tokens_per_param": lambda ratio, model: ratio * count_parameters(model).total,
-}
-"""Tokens of a budget, which may depend on the model (:class:`tinyscale.spec.study.TokenBudget`)."""
-
-
 def _grid_trials(
-    study: Study, grid: Axes, place: str, corpus: str, holdout: bool, problems: list[str]
+    study: Study, grid: Axes, place: str, budgets: Budgets, holdout: bool, problems: list[str]
 ) -> Iterator[Trial]:
     """A trial for every combination of a grid's values; on a trunk all its budgets are one trial.
 
     What can't be resolved is left out, and named in ``problems``.
     """
     axes = {name: value if isinstance(value, tuple) else (value,) for name, value in grid.items()}
-    kinds = [name for name in _TOKENS_OF if name in axes]
+    kinds = [name for name in KINDS if name in axes]
     if len(kinds) > 1:
         problems.append(f"{place}: {' and '.join(kinds)} are both given; name the token budgets in one way")
         return
-    budgets = axes.pop(kinds[0]) if kinds else ()
+    given = axes.pop(kinds[0]) if kinds else ()
     for combination in product(*axes.values()):
         settings = {**study.model, **study.train, **dict(zip(axes, combination, strict=True))}
-        for some in (budgets,) if settings.get("schedule") == "trunk" or not budgets else ((each,) for each in budgets):
+        for some in (given,) if settings.get("schedule") == "trunk" or not given else ((each,) for each in given):
             try:
-                yield _trial(study, settings, kinds[0] if kinds else "", some, corpus, holdout)
+                _check_sizes(settings)
+                tokens = [budgets.tokens(kinds[0], each, settings) for each in some]
+                yield _trial(study, settings, tokens, budgets.corpus, holdout)
             except ValueError as error:
                 problems.append(f"{place}: {error}")
 
 
-def _trial(
-    study: Study, settings: dict[str, Any], kind: str, budgets: Sequence[Any], corpus: str, holdout: bool
-) -> Trial:
-    """:param budgets: of one kind; none: ``settings`` has the tokens."""
+def _check_sizes(settings: Mapping[str, Any]) -> None:
+    """What the recipe divides by."""
     for name in ("hidden_size", "num_layers", "num_heads", "vocab_size", "context_length", "batch_size"):
         if settings.get(name, 1) < 1:
             raise ValueError(f"{name} is {settings[name]}; it must be at least 1")
+
+
+def _trial(study: Study, settings: dict[str, Any], budgets: Sequence[int], corpus: str, holdout: bool) -> Trial:
+    """:param budgets: training tokens, on a trunk several; none: ``settings`` has them."""
     if budgets:
-        *branches, tokens = sorted({_tokens(kind, budget, settings) for budget in budgets})
+        *branches, tokens = sorted({*budgets})
         settings = {**settings, "tokens": tokens, **({"branches": tuple(branches)} if branches else {})}
     if settings.get("tokens", 1) < 1:
         raise ValueError(f"tokens is {settings['tokens']}; it must be at least 1")
     model, train = resolve(settings)
     tokenizer = tokenizer_digest(study.tokenizer, corpus, model.vocab_size)
     return Trial(model=model, train=train, corpus=corpus, tokenizer=tokenizer, holdout=holdout)
-
-
-def _tokens(kind: str, budget: Any, settings: Mapping[str, Any]) -> int:
-    if not budget > 0:
-        raise ValueError(f"{kind} is {budget:g}; it must be more than 0")
-    model, _ = resolve({**settings, "tokens": 1})
-    return round(_TOKENS_OF[kind](budget, model))
 
 
 def _same_outcome(one: Trial, other: Trial) -> bool:
@@ -218,16 +232,22 @@ _SHORT = {"learning_rate": "lr", "batch_size": "b", "context_length": "T", "num_
 
 
 def _with_suffixes(trials: list[Trial], study: Study) -> list[Trial]:
-    """Name apart the trials of equal shape, by the axes of the study in which they differ."""
-    named_in_grids = ("tokens" if name in _TOKENS_OF else name for grid, _, _ in _grids(study) for name in grid)
+    """Name apart the trials of equal shape, by the axes of the study in which one is not as most of them are."""
+    named_in_grids = ("tokens" if name in KINDS else name for grid, _, _ in grids(study) for name in grid)
     axes = dict.fromkeys((*named_in_grids, "branches"))
     named = []
     for trial in trials:
-        twins = [_settings(twin) for twin in trials if twin.shape == trial.shape]
-        differing = [name for name in axes if len({str(twin[name]) for twin in twins}) > 1]
-        suffix = "".join(f"-{_SHORT.get(name, name + '=')}{_in_name(_settings(trial)[name])}" for name in differing)
+        own, twins = _settings(trial), [_settings(twin) for twin in trials if twin.shape == trial.shape]
+        telling = [name for name in axes if own[name] != _usual([twin[name] for twin in twins])]
+        suffix = "".join(f"-{_SHORT.get(name, name + '=')}{_in_name(own[name])}" for name in telling)
         named.append(replace(trial, suffix=suffix))
     return named
+
+
+def _usual(values: Sequence[Any]) -> Any:
+    """The value that more of them are than any other; None where several are equally common."""
+    (first, most), *others = Counter(values).most_common(2)
+    return None if others and others[0][1] == most else first
 
 
 def _in_name(value: Any) -> str:

@@ -5,7 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from tinyscale.accounting import checkpoint_bytes, count_parameters, model_bytes, training_flops
+from tinyscale.accounting import (
+    checkpoint_bytes,
+    count_parameters,
+    model_bytes,
+    padded_vocab,
+    state_bytes,
+    training_flops,
+)
 from tinyscale.spec import Trial, TrialResult
 from tinyscale.spec.study import Budget, Resources, Share
 
@@ -23,9 +30,13 @@ class Quote:
     """Expected cost of one trial."""
 
     params_total: int
+    params_padded: int
+    """The same with the vocabulary's rows padded to a multiple of 64, as many codes for GPUs count: not so here."""
     params_non_embedding: int
     tokens: int
     """Training tokens of the model, the largest budget, rounded to whole steps."""
+    text_bytes: float | None
+    """UTF-8 bytes of text in those tokens, where the budget is text; None where it is not."""
     steps: int
     """Optimizer steps, on all branches of a trunk."""
     flops: float
@@ -34,6 +45,8 @@ class Quote:
     """From start to result."""
     disk_bytes: int
     """Largest need: checkpoints and the finished model."""
+    state_bytes: int
+    """Memory of each worker for weights, gradients and its part of AdamW's state; activations come on top."""
     share: Share
     """What the trial occupies while it runs."""
     cost: float | None
@@ -83,21 +96,29 @@ def expected_speed(
     return replace(prior, basis=f"{len(ratios)} finished trials of this study", scale=median(ratios))
 
 
-def quote_trial(trial: Trial, speed: Speed, share: Share, budget: Budget) -> Quote:
-    """The quote of one trial."""
-    parameters = count_parameters(trial.model)
+def quote_trial(
+    trial: Trial, speed: Speed, share: Share, budget: Budget, bytes_per_token: float | None = None
+) -> Quote:
+    """The quote of one trial.
+
+    :param bytes_per_token: UTF-8 bytes of training text a token, where the budget is text.
+    """
+    model = trial.model
+    parameters = count_parameters(model)
     seconds = speed.seconds(trial, share)
     devices = share.workers * (share.gpus or 1)
     price = budget.price_per_device_hour
     return Quote(
         params_total=parameters.total,
+        params_padded=count_parameters(replace(model, vocab_size=padded_vocab(model.vocab_size))).total,
         params_non_embedding=parameters.non_embedding,
         tokens=trial.budgets[-1],
+        text_bytes=bytes_per_token * trial.budgets[-1] if bytes_per_token else None,
         steps=trial.steps,
-        flops=training_flops(trial.model, trial.steps * trial.batch_tokens),
+        flops=training_flops(model, trial.steps * trial.batch_tokens),
         seconds=seconds,
-        disk_bytes=(_CHECKPOINTS + bool(trial.train.branches)) * checkpoint_bytes(trial.model)
-        + model_bytes(trial.model),
+        disk_bytes=(_CHECKPOINTS + bool(trial.train.branches)) * checkpoint_bytes(model) + model_bytes(model),
+        state_bytes=state_bytes(parameters.total, workers=share.workers),
         share=share,
         cost=price * devices * seconds / 3600 if price else None,
     )

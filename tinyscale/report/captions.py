@@ -36,6 +36,14 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
         "Left: dots are trials, solid lines a law of width and depth, dashed ones L(N, D). Right: what L(N, D) leaves "
         "over, against the width over the depth: level where the number of parameters tells all.",
     ),
+    "vocabulary_parts": (
+        "What a vocabulary costs",
+        "Left: the share of the training text's tokens that are among the k most frequent kinds; diamonds stand on the "
+        "largest vocabulary's line at the sizes of the others: what a table of so many rows would keep of its tokens. "
+        "Right: where the parameters are in models of one shape, embeddings with learned positions; a tied head is the "
+        "embedding, and counts there once. Above the bars the bits per byte of the best run at one budget, of equal "
+        "text where the study has such.",
+    ),
     "vocabulary_optimum": (
         "The best vocabulary",
         "Bits per byte at a few training computes under the law of the vocabulary (after Tao et al. 2024), each "
@@ -49,7 +57,8 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
     "published": (
         "Beside the TinyStories paper",
         "Stars are models of this study; lines are the losses that Eldan & Li 2023 print for the same shapes, per "
-        "token of another tokenizer and after far more tokens: levels do not compare, slopes do, roughly.",
+        "token of another tokenizer, on another text and after a training whose length they do not print: levels do "
+        "not compare, slopes do, roughly.",
     ),
     "imported": (
         "Models from elsewhere, on the same text",
@@ -62,10 +71,11 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
     "grades": (
         "Grades against loss and size",
         "Left: scores of this study's models against their bits per byte. Right: their overall score (mean of grammar, "
-        "creativity, consistency and plot) against hidden size, over the lines that Eldan & Li 2023 print, a shade for "
-        "each number of layers. Theirs come from another judge, other prompts and longer training: levels do not "
-        "compare, slopes do, roughly. Their losses are per token of their own tokenizer, and have no place on an axis "
-        "of bits per byte. Hollow marks are models from elsewhere, at their loss on all the validation text.",
+        "creativity, consistency and plot) against hidden size, beside the lines that Eldan & Li 2023 print, a colour "
+        "for each number of layers. Theirs come from another judge, another training and, where a study does not take "
+        "theirs, other prompts: levels do not compare, slopes do, roughly. Their losses are per token of their own "
+        "tokenizer, and have no place on an axis of bits per byte. Hollow marks are models from elsewhere, at their "
+        "loss on all the validation text.",
     ),
     "curves": (
         "Learning curves",
@@ -74,9 +84,9 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "vocabulary": (
         "Vocabulary",
-        "Equal shape and tokens. Bits per byte compare vocabularies; loss per token does not, since a token of a "
-        "larger vocabulary holds more text: it favours small vocabularies. Where the loss of the tokens' frequencies "
-        "alone is known, it is taken off as Tao et al. 2024 do.",
+        "Equal shape, and equal text or tokens. Bits per byte compare vocabularies; loss per token does not, since a "
+        "token of a larger vocabulary holds more text: it favours small vocabularies. Where the loss of the tokens' "
+        "frequencies alone is known, it is taken off as Tao et al. 2024 do.",
     ),
 }
 """Heading and caption of each picture."""

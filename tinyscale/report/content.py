@@ -7,6 +7,7 @@ from tinyscale.laws.forecast import forecast_error, measured_outcome
 from tinyscale.report.grades import GradesContent
 from tinyscale.spec import (
     Analysis,
+    Answer,
     Forecast,
     ImportedModel,
     LawFit,
@@ -16,11 +17,14 @@ from tinyscale.spec import (
     Trial,
     TrialResult,
     Validation,
+    VocabularyFacts,
 )
 from tinyscale.spec.words import utc
 
 COUNTS = {"total": "all parameters", "non_embedding": "embeddings left out", "effective": "FLOPs a token / 6"}
 """Counts of N in words."""
+ANSWER_ROWS = 4
+"""Cells drawn of one question; its tables hold all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class ReportContent:
     """Why there is no law; empty when there is one."""
     analysis: Analysis
     """What the points say beside the law."""
+    answers: Sequence[Answer] = ()
+    """What the trials say to the study's questions, in their order."""
     forecasts: Sequence[Forecast]
     stories: Sequence[tuple[str, str]]
     """Prompts and what the model went on to tell."""
@@ -50,10 +56,17 @@ class ReportContent:
     """What to type to get the study again."""
     grades: GradesContent | None = None
     """What was graded, or measured without a judge; None: neither, and ``stories`` are shown alone."""
+    vocabularies: Sequence[VocabularyFacts] = ()
+    """What each vocabulary makes of the training text, ascending; those that were never prepared lack."""
     imported: Sequence[ImportedModel] = ()
     """Models from elsewhere."""
     validations: Mapping[str, Validation] = field(default_factory=dict)
     """Trials whose models were measured on all the validation text, by id."""
+
+    @property
+    def asks_for_law(self) -> bool:
+        """Whether a law of size and tokens is wanted, and missed where there is none."""
+        return asks_for_law(self.study, self.trials)
 
     @property
     def points(self) -> list[Point]:
@@ -87,6 +100,12 @@ class ForecastRow:
     def locked(self) -> str:
         """When it was locked."""
         return utc(self.forecast.locked_s)
+
+
+def asks_for_law(study: Study, trials: Sequence[Trial]) -> bool:
+    """False of a study with questions whose trials have one shape and one token budget: it compares settings."""
+    sizes = {(trial.model.hidden_size, trial.model.num_layers, trial.budgets) for trial in trials}
+    return not study.questions or len(sizes) > 1
 
 
 def forecast_rows(forecasts: Sequence[Forecast], results: Mapping[str, TrialResult]) -> list[ForecastRow]:

@@ -41,6 +41,7 @@ from tinyscale.report.style import (
     styled,
 )
 from tinyscale.report.vocabulary import vocabulary_figure
+from tinyscale.report.vocabulary_parts import vocabulary_parts_figure
 from tinyscale.spec import LawFit, short_count
 
 Floats = NDArray[np.float64]
@@ -144,6 +145,7 @@ FIGURES: Mapping[str, Callable[[ReportContent], Figure | None]] = {
     "exponents": exponents_figure,
     "shape": shape_figure,
     "vocabulary": vocabulary_figure,
+    "vocabulary_parts": vocabulary_parts_figure,
     "vocabulary_optimum": vocabulary_optimum_figure,
     "regret": regret_figure,
     "curves": curves_figure,

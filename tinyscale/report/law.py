@@ -1,25 +1,29 @@
 """The law of a study on the terminal, with its forecasts and what the points say beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from tinyscale.laws.ablation_words import held_words
 from tinyscale.laws.forecast import study_forecasts
 from tinyscale.laws.study import StudyLaw
+from tinyscale.report.content import asks_for_law
 from tinyscale.report.listing import console
 from tinyscale.report.outlook import vocabulary_lines
 from tinyscale.report.terminal import law_lines, outcome_lines
 from tinyscale.results.points import read_results
 from tinyscale.results.store import StudyStore
-from tinyscale.spec import Analysis, RateCell, ResolvedStudy, read_json, short_count
+from tinyscale.spec import Analysis, Answer, RateCell, ResolvedStudy, VariantCell, read_json, short_count
 from tinyscale.spec.words import number
 
 
 def print_law(store: StudyStore, fitted: StudyLaw) -> None:
-    """The law, its warnings, what stands beside it, and the forecasts with their outcomes, a line each."""
+    """The law, its warnings, what stands beside it, the answers to the study's questions, and the forecasts with their
+    outcomes, a line each."""
     resolved = read_json(ResolvedStudy, store.study)
     forecasts = study_forecasts(store.forecasts, resolved.trials)
     lines = [
-        *law_lines(fitted.law, fitted.refused),
+        *(law_lines(fitted.law, fitted.refused) if fitted.law or asks_for_law(resolved.study, resolved.trials) else ()),
         *(analysis_lines(fitted.analysis) if fitted.analysis else ()),
+        *answer_lines(fitted.answers),
         *outcome_lines(forecasts, read_results(store)),
     ]
     for line in lines:
@@ -46,6 +50,25 @@ def analysis_lines(analysis: Analysis) -> Iterator[str]:
         refused.append("vocabulary")
     if refused:
         yield f"this study cannot speak of: {', '.join(refused)} (the report says why, and what to add)"
+
+
+def answer_lines(answers: Sequence[Answer]) -> Iterator[str]:
+    """Each question with its answer, a line for each of its cells, and the noise that they rest on."""
+    for answer in answers:
+        yield answer.ask
+        if answer.refused:
+            yield f"  no answer: {answer.refused}"
+        yield from (f"  {_held(cell)}{cell.said}" for cell in answer.cells)
+    if answers:
+        noise = answers[0]
+        how = (
+            f"measured, {noise.seed_freedom} degrees of freedom" if noise.seed_measured else "assumed: none is repeated"
+        )
+        yield f"intervals are 95 %; runs that differ by the seed alone differ by {noise.seed_noise:.2%} ({how})"
+
+
+def _held(cell: VariantCell) -> str:
+    return f"{held_words(cell)}: " if cell.held else ""
 
 
 def _rate_line(cell: RateCell) -> str:

@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tinyscale.accounting import padded_vocab
 from tinyscale.plan.planner import Plan
 from tinyscale.plan.quote import Quote
 from tinyscale.spec import Trial, short_count
@@ -15,7 +16,8 @@ from tinyscale.spec.study import Share
 from tinyscale.spec.words import size
 
 PIPE_WIDTH = 160
-"""Columns where there is no terminal to ask: wide enough that nothing is cut."""
+"""Columns where there is no terminal to ask."""
+_ANY_WIDTH = 1_000
 
 
 def console() -> Console:
@@ -44,6 +46,8 @@ def print_plan(plan: Plan, done: Collection[str]) -> None:
     columns = {name: [cell(trial, plan.quotes[trial.id]) for trial in plan.trials] for name, cell in _COLUMNS.items()}
     if all(quote.cost is None for quote in plan.quotes.values()):
         del columns["cost"]
+    if not plan.text_per_token:
+        del columns["text"]
     if columns["kv heads"] == columns["heads"]:
         del columns["kv heads"]
     shared = {name: cells[0] for name, cells in columns.items() if len(set(cells)) == 1 and name in _MAY_BE_SHARED}
@@ -56,6 +60,8 @@ def print_plan(plan: Plan, done: Collection[str]) -> None:
         marks = " [cyan]hold-out[/]" * trial.holdout + " [green]done[/]" * (trial.id in done)
         table.add_row(trial.name + marks, *(cells[row] for name, cells in columns.items() if name not in shared))
     out = console()
+    if not sys.stdout.isatty():  # into a file or a pipe nothing is cut
+        out.width = max(out.width, out.measure(table, options=out.options.update(width=_ANY_WIDTH)).maximum)
     out.print(f"[bold]{plan.study.name}[/]: {plan.study.question}".rstrip(": "), highlight=False)
     out.print("every trial: " + ", ".join(f"{name} {value}" for name, value in shared.items()), highlight=False)
     out.print(table)
@@ -74,6 +80,7 @@ _COLUMNS: Mapping[str, Callable[[Trial, Quote], str]] = {
     "batch": lambda trial, quote: str(trial.train.batch_size),
     "schedule": lambda trial, quote: trial.train.schedule,
     "tokens": lambda trial, quote: ", ".join(map(short_count, trial.budgets)),
+    "text": lambda trial, quote: _text(trial, quote),
     "steps": lambda trial, quote: str(quote.steps),
     "warm-up": lambda trial, quote: str(trial.train.warmup_steps),
     "lr": lambda trial, quote: f"{trial.train.learning_rate:.2g}",
@@ -86,8 +93,15 @@ _COLUMNS: Mapping[str, Callable[[Trial, Quote], str]] = {
 _MAY_BE_SHARED = frozenset(_COLUMNS) - {"params", "non-emb", "FLOPs", "time", "disk", "cost"}
 
 
+def _text(trial: Trial, quote: Quote) -> str:
+    """The text of each token budget."""
+    if quote.text_bytes is None:
+        return ""
+    return ", ".join(size(tokens * quote.text_bytes / quote.tokens) for tokens in trial.budgets)
+
+
 def plan_totals(plan: Plan, done: Collection[str]) -> list[str]:
-    """What is still to be run, in three lines."""
+    """What is still to be run, what the largest trial takes, and what of the numbers may mislead: a line each."""
     quotes = [plan.quotes[trial.id] for trial in plan.trials if trial.id not in done]
     on_gpu, cores = plan.study.resources.on_gpu, os.cpu_count() or 1
     left = sum(quote.seconds for quote in quotes)
@@ -98,6 +112,20 @@ def plan_totals(plan: Plan, done: Collection[str]) -> list[str]:
         f"times rest on {plan.basis}",
         f"disk: up to {size(sum(quote.disk_bytes for quote in quotes))} in the study's folder",
     ]
+    largest = max(plan.quotes.values(), key=lambda quote: quote.state_bytes)
+    split = f", the last over {largest.share.workers} workers (ZeRO-1)" * (largest.share.workers > 1)
+    lines.append(
+        f"memory: the largest trial's state takes {size(largest.state_bytes)} a worker, for weights, gradients and "
+        f"optimizer{split}; activations come on top"
+    )
+    lines += _padded_counts(plan)
+    if plan.provisional:
+        rough = {trial.model.vocab_size for trial in plan.trials if trial.id in plan.provisional}
+        estimates = ", ".join(f"{plan.text_per_token[each]:.2f} at V = {each:,}" for each in sorted(rough))
+        lines.append(
+            f"text_bytes: bytes a token are estimates ({estimates}), so tokens, names and ids of "
+            f"{len(plan.provisional)} trials are provisional until `tinyscale prepare` has made the tokens"
+        )
     if plan.card:
         lines.append(f"shares of a GPU are chosen for {plan.card}")
     if plan.study.resources.scheduler == "asha":
@@ -106,4 +134,22 @@ def plan_totals(plan: Plan, done: Collection[str]) -> list[str]:
         budget = plan.study.budget
         total = sum(quote.cost or 0.0 for quote in quotes)
         lines.append(f"cost: {total:.2f} {budget.currency} at {budget.price_per_device_hour:g} per device-hour")
+    return lines
+
+
+def _padded_counts(plan: Plan) -> list[str]:
+    """Both counts of parameters, of each vocabulary that is no multiple of 64, in its largest model."""
+    lines = []
+    for vocab_size in plan.vocab_sizes:
+        mine = [(plan.quotes[trial.id], trial.model) for trial in plan.trials if trial.model.vocab_size == vocab_size]
+        quote, model = max(mine, key=lambda pair: pair[0].params_total)
+        if quote.params_padded != quote.params_total:
+            several = len({other.params_total for other, _ in mine}) > 1
+            shape = f", d{model.hidden_size}-L{model.num_layers}" * several
+            lines.append(
+                f"V = {vocab_size:,}{shape}: {quote.params_total:,} parameters; with its rows padded to "
+                f"{padded_vocab(vocab_size):,}, as GPU codes count them, {quote.params_padded:,}"
+            )
+    if lines:
+        lines.append("rows are padded inside our kernel alone: weights, checkpoints and exports have one a token")
     return lines

@@ -9,8 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tinyscale.laws.ablation_words import held_words, setting_words
 from tinyscale.report.captions import CAPTIONS
-from tinyscale.report.content import COUNTS, ForecastRow, ReportContent, forecast_rows
+from tinyscale.report.content import ANSWER_ROWS, COUNTS, ForecastRow, ReportContent, forecast_rows
 from tinyscale.report.grades import PROTOCOLS, ages
 from tinyscale.report.imported import imported_rows
 from tinyscale.report.tables import cell_name, optimum_row, unsaid, withheld_reasons
@@ -27,9 +28,13 @@ def write_report(store: StudyStore, content: ReportContent) -> Path:
 
     :returns: path of the page.
     """
+    from tinyscale.report.ablations import draw_answers
     from tinyscale.report.figures import draw_figures
 
-    pictures = draw_figures(content)
+    answers, pictures = draw_answers(content), draw_figures(content)
+    if answers and not content.asks_for_law:
+        pictures.pop("curves", None)  # the answers have them, told apart
+    pictures = answers | pictures
     store.figures.mkdir(parents=True, exist_ok=True)
     for name, data in pictures.items():
         (store.figures / f"{name}.png").write_bytes(data)
@@ -52,11 +57,13 @@ def render(content: ReportContent, pictures: Mapping[str, bytes]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "count": short_count, "utc": utc, "percent": percent}
+    environment.filters["setting_words"] = setting_words
     environment.globals |= {"cell_name": cell_name, "optimum_row": optimum_row, "zip": zip}
-    environment.globals["imported_rows"] = imported_rows
+    environment.globals |= {"imported_rows": imported_rows, "held_words": held_words, "answer_rows": ANSWER_ROWS}
     environment.globals |= {"ages": ages, "criteria": CRITERIA, "protocols": PROTOCOLS}
     rows = forecast_rows(content.forecasts, content.results)
     trials = [_trial(trial, content) for trial in content.trials]
+    encoded = {name: base64.b64encode(data).decode("ascii") for name, data in pictures.items()}
     return environment.get_template("page.html").render(
         c=content,
         law=content.law,
@@ -68,7 +75,8 @@ def render(content: ReportContent, pictures: Mapping[str, bytes]) -> str:
         unsaid=unsaid(content),
         trials=trials,
         counts=Counter(trial["status"] for trial in trials),
-        figures=[(name, *CAPTIONS[name], base64.b64encode(data).decode("ascii")) for name, data in pictures.items()],
+        figures=[(name, *CAPTIONS[name], data) for name, data in encoded.items() if name in CAPTIONS],
+        answer_pictures={name: data for name, data in encoded.items() if name not in CAPTIONS},
         names={trial.id: trial.name for trial in content.trials},
         best=min(content.points, key=lambda point: point.bpb, default=None),
         versions=_versions(content),

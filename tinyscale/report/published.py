@@ -43,8 +43,8 @@ def published_figure(content: ReportContent) -> Figure | None:
                   label=f"paper, {told}")  # fmt: skip
         mine = sorted(hidden for hidden, layers in ours if layers == depth)
         if mine:
-            axes.plot(mine, [ours[hidden, depth].loss for hidden in mine], "*--", ms=15, color=colours[depth], mec=HELD,
-                      mew=1.2, label=f"this study, {told}")  # fmt: skip
+            axes.plot(mine, [ours[hidden, depth].loss for hidden in mine], "*--", ms=12, color=colours[depth], mec=HELD,
+                      mew=1, label=f"this study, {told}")  # fmt: skip
     plain_axis(axes, {hidden for hidden, _ in ELDAN_LI_2023}, "hidden size")
     loss_axis(axes, "loss, nats per token of each one's own vocabulary")
     axes.set_title(

@@ -39,11 +39,13 @@ def report_study(store: StudyStore, fitted: StudyLaw, commands: Sequence[str]) -
         law_refused=fitted.refused,
         forecasts=study_forecasts(store.forecasts, resolved.trials),
         analysis=fitted.analysis or Analysis(),
+        answers=fitted.answers,
         stories=_stories(store.trial(best.trial_id)) if best and not beside else (),
         stories_from=best.name if best else "",
         entropy_bpb=resolved.entropy_bpb,
         commands=commands,
         grades=grades,
+        vocabularies=resolved.vocabularies,
         imported=imported,
         validations=_validations(store, wanted.values()),
     )

@@ -96,6 +96,11 @@ class StudyStore:
         return self.path / "analysis.json"
 
     @property
+    def answers(self) -> Path:
+        """What the study says to its questions (:class:`tinyscale.spec.Answers`)."""
+        return self.path / "answers.json"
+
+    @property
     def forecasts(self) -> Path:
         """Folder of the locked forecasts, one file a hold-out."""
         return self.path / "forecasts"

@@ -1,5 +1,6 @@
 """The words of the project as frozen dataclasses: Study -> Plan -> Trial -> TrialResult -> LawFit."""
 
+from tinyscale.spec.ablation import Answer, Variant, VariantCell
 from tinyscale.spec.analysis import (
     Analysis,
     CountedLaw,
@@ -46,9 +47,11 @@ from tinyscale.spec.study import (
     Corpus,
     FilesCorpus,
     HubCorpus,
+    Question,
     ResolvedStudy,
     Study,
     TokenizerSpec,
+    VocabularyFacts,
 )
 from tinyscale.spec.trial import Job, Line, ModelConfig, TrainConfig, Trial, short_count
 
@@ -56,6 +59,7 @@ __all__ = [
     "AGE_GROUPS",
     "CRITERIA",
     "Analysis",
+    "Answer",
     "BuiltinCorpus",
     "Calibration",
     "Candidate",
@@ -90,6 +94,7 @@ __all__ = [
     "Point",
     "Promotion",
     "Prompt",
+    "Question",
     "RateCell",
     "Record",
     "ResolvedStudy",
@@ -101,6 +106,9 @@ __all__ = [
     "Trial",
     "TrialResult",
     "Validation",
+    "Variant",
+    "VariantCell",
+    "VocabularyFacts",
     "VocabularyLaw",
     "VocabularyOptimum",
     "canonical",

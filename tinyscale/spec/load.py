@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from tinyscale.spec.codec import from_json, to_json
 from tinyscale.spec.grading import Grading
-from tinyscale.spec.study import Axes, Corpus, Settings, Study, TokenBudget
+from tinyscale.spec.study import Axes, Corpus, Question, Settings, Study, TokenBudget
 from tinyscale.spec.trial import ModelConfig, TrainConfig
 from tinyscale.spec.yaml_lines import YamlDocument, YamlError, parse_value, parse_yaml
 
@@ -174,6 +174,8 @@ def _file_type(name: str, hint: Any) -> Any:
         return _partial_model(ModelConfig if name == "model" else TrainConfig)
     if hint == tuple[Axes, ...]:
         return tuple[_partial_model(ModelConfig, TrainConfig, TokenBudget, axes=True), ...]  # type: ignore[misc]
+    if hint == tuple[Question, ...]:
+        return tuple[_file_model(Question), ...]  # type: ignore[misc]
     if is_dataclass(hint):
         return _file_model(hint)  # type: ignore[arg-type]
     if hint in (int, float, int | _AUTO, float | _AUTO):
@@ -258,6 +260,8 @@ def _known_names(loc: tuple[str | int, ...]) -> list[str]:
         match part:
             case "space" | "holdout":
                 names = _partial_model(ModelConfig, TrainConfig, TokenBudget, axes=True)
+            case "questions":
+                names = _file_model(Question)
             case "model" | "train":
                 names = _partial_model(ModelConfig if part == "model" else TrainConfig)
             case "builtin" | "files" | "hub":

@@ -82,6 +82,8 @@ class TrialResult:
     precision: str = ""
     kernels: str = ""
     """Who computed the model's ops: triton or torch."""
+    compiled: bool = False
+    """Whether the loss of training went through torch.compile."""
     eval_bytes: int = 0
     """Bytes of the validation slice."""
     eval_tokens: int = 0

@@ -7,6 +7,8 @@ from typing import Literal
 from tinyscale.spec.grading import Grading
 from tinyscale.spec.trial import EngineName, Trial
 
+GPT2_VOCAB_SIZE = 50_257
+"""Tokens of GPT-2's tokenizer (Radford et al. 2019)."""
 SchedulerName = Literal["fifo", "asha"]
 Setting = int | float | str | bool
 Settings = Mapping[str, Setting]
@@ -24,6 +26,19 @@ class TokenBudget:
     drawn (Hoffmann et al. 2022, approach 2)."""
     tokens_per_param: float
     """Training tokens for each of the model's parameters, embeddings included."""
+    text_bytes: float
+    """UTF-8 bytes of training text: equal for every vocabulary, whose tokens hold more or less of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One thing that a study varies with all else equal (an ablation); the report answers it."""
+
+    ask: str
+    """The question, as the report shall print it."""
+    varies: tuple[str, ...]
+    """Fields of model or train, such as [norm] or [mlp, intermediate_size]. Trials that agree in every other field,
+    seed aside, are compared; the first field names the variants."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,14 +87,21 @@ Corpus = BuiltinCorpus | FilesCorpus | HubCorpus
 class TokenizerSpec:
     """Where tokens come from."""
 
-    source: Literal["bpe", "gpt2"] = "bpe"
-    """bpe: byte-level BPE trained on the corpus, one training for every vocab_size; gpt2: OpenAI's 50,257."""
+    source: Literal["bpe", "gpt2", "mixed"] = "bpe"
+    """bpe: byte-level BPE trained on the corpus, one training for every vocab_size; gpt2: OpenAI's 50,257; mixed:
+    gpt2's for a vocab_size of 50,257, which takes more words than stories for children have, bpe for every other."""
     vocab_file: str = ""
-    """gpt2 only: local vocab.json instead of the hub's."""
+    """gpt2's: local vocab.json instead of the hub's."""
     merges_file: str = ""
-    """gpt2 only: local merges.txt instead of the hub's."""
+    """gpt2's: local merges.txt instead of the hub's."""
     train_bytes: int = 50_000_000
-    """bpe only: the merges are learned on the first stories that fit in this many bytes."""
+    """bpe's: the merges are learned on the first stories that fit in this many bytes."""
+
+    def source_for(self, vocab_size: int) -> Literal["bpe", "gpt2"]:
+        """Where the tokens of one vocabulary come from."""
+        if self.source == "mixed":
+            return "gpt2" if vocab_size == GPT2_VOCAB_SIZE else "bpe"
+        return self.source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,11 +197,24 @@ class Study:
     """Grids of trials: in each, a field may be a list, and every combination is a trial."""
     holdout: tuple[Axes, ...] = ()
     """Grids of trials that no fit sees: the law forecasts them first."""
+    questions: tuple[Question, ...] = ()
+    """What is asked of single fields: each gets its picture and its answer in the report."""
     resources: Resources = field(default_factory=Resources)
     law: LawOptions = field(default_factory=LawOptions)
     tracking: Tracking = field(default_factory=Tracking)
     budget: Budget = field(default_factory=Budget)
     grading: Grading = field(default_factory=Grading)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyFacts:
+    """What a vocabulary makes of the training text."""
+
+    vocab_size: int
+    bytes_per_token: float
+    """UTF-8 bytes of training text per token, end-of-text tokens counted."""
+    coverage: tuple[tuple[int, float], ...]
+    """(k, share): what share of the training tokens are among the k most frequent kinds; k ascending."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,5 +224,7 @@ class ResolvedStudy:
     study: Study
     trials: tuple[Trial, ...]
     """Every trial, hold-outs last."""
+    vocabularies: tuple[VocabularyFacts, ...] = ()
+    """Of every vocabulary that has been prepared, ascending."""
     entropy_bpb: float | None = None
     """Bits per byte of the validation stories under the built-in generator itself; None for other corpora."""
