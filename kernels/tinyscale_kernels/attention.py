@@ -9,6 +9,7 @@ from torch import Tensor
 from tinyscale_kernels import reference
 from tinyscale_kernels._triton import triton
 from tinyscale_kernels.attention_backward import dkv_kernel, dq_kernel
+from tinyscale_kernels.attention_blocks import better_in_blocks, block_attention
 from tinyscale_kernels.attention_forward import forward_kernel
 from tinyscale_kernels.attention_rows import Kernel, attention_row, padded_head_size
 from tinyscale_kernels.dispatch import Implementation, autocast_dtype, launch_architecture, use_triton
@@ -37,7 +38,8 @@ def attention(
     at head sizes of 64 and more, where its SDPA is reported at 186 and 117 TFLOPS forward and backward on an RTX 5090.
     Ours are the sliding window, for which SDPA needs a mask and so leaves flash attention, and smaller heads. What our
     kernels cannot do goes to PyTorch too: head sizes over 128, a scale that is not positive, dtypes but fp32 and bf16.
-    Dropout is PyTorch's under every ``implementation``.
+    Dropout is PyTorch's under every ``implementation``. On CPUs a compiled step in bf16 goes by
+    :mod:`tinyscale_kernels.attention_blocks`.
 
     :param qkv_BTGD: fp32 or bf16, with D contiguous, else it is copied; under autocast it is cast.
     :param num_heads: H; a multiple of K.
@@ -59,10 +61,12 @@ def attention(
     if obstacle and not dropout and implementation == "triton":
         raise ValueError(f"kernels=triton cannot compute attention with {obstacle}; choose auto or torch")
     ours = use_triton(implementation, qkv_BTGD, slower=sdpa_is_as_fast(T, D, window))
+    y_BTHD: Tensor
     if not ours or obstacle or dropout:
-        y_BTHD: Tensor = reference.attention(
-            qkv_BTGD, num_heads, num_kv_heads, window=window, scale=scale, dropout=dropout
-        )
+        if not dropout and better_in_blocks(qkv_BTGD.device, dtype):
+            y_BTHD = block_attention(qkv_BTGD, num_heads, num_kv_heads, window=window, scale=scale)
+        else:
+            y_BTHD = reference.attention(qkv_BTGD, num_heads, num_kv_heads, window=window, scale=scale, dropout=dropout)
         return y_BTHD.contiguous()
     y_BTHD, _ = _forward_op(qkv_BTGD.to(dtype), num_heads, num_kv_heads, window if 0 < window < T else 0, scale)
     return y_BTHD

@@ -42,7 +42,8 @@ def rope(
         raise ValueError("rope(inplace=True) would change what a gradient needs; pass inplace=False or use no_grad")
     if not use_triton(implementation, qkv_BTGD):
         if not inplace:
-            return reference.rope(qkv_BTGD, cos_TD, sin_TD, rotated)
+            compiling = torch.compiler.is_compiling()
+            return (_in_halves if compiling else reference.rope)(qkv_BTGD, cos_TD, sin_TD, rotated)
         heads = qkv_BTGD[:, :, :rotated]
         heads.copy_(reference.rope(heads, cos_TD, sin_TD, rotated))
         return qkv_BTGD
@@ -51,6 +52,18 @@ def rope(
         return qkv_BTGD
     turned: Tensor = _op(qkv_BTGD, cos_TD, sin_TD, rotated, 1.0)
     return turned
+
+
+def _in_halves(qkv_BTGD: Tensor, cos_TD: Tensor, sin_TD: Tensor, rotated: int) -> Tensor:
+    """:func:`reference.rope` for torch.compile, whose C++ for ``roll`` takes 2.9 times as long in bf16 as this one's.
+
+    Forward and backward, 8 x 256 tokens of 24 heads of 32, one core of an AMD EPYC (Zen 4). In fp32 both are alike.
+    """
+    heads, rest = qkv_BTGD[:, :, :rotated], qkv_BTGD[:, :, rotated:]
+    a, b = heads.chunk(2, dim=-1)
+    cos, sin = cos_TD[:, None], sin_TD[:, None]
+    turned = torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1).to(qkv_BTGD.dtype)
+    return torch.cat((turned, rest), dim=2)
 
 
 @triton.jit

@@ -146,3 +146,12 @@ def test_misfits_are_refused(device: torch.device) -> None:
     ):
         with pytest.raises(ValueError, match="does not fit"):
             rope(*arguments)
+
+
+def test_the_form_for_the_compiler_is_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.compiler.is_compiling", lambda: True)
+    qkv = torch.randn(2, 5, 4, 6, dtype=torch.float64)
+    cos, sin = torch.randn(5, 3, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
+    found = rope(qkv, cos, sin, 3, implementation="torch")
+    torch.testing.assert_close(found, reference.rope(qkv, cos, sin, 3))
+    assert torch.equal(found[:, :, 3:], qkv[:, :, 3:])

@@ -3,6 +3,8 @@
 import os
 import random
 import re
+import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from tinyscale.grading.prompts import load_prompts
 from tinyscale.grading.results import write_grading
 from tinyscale.grading.stories import read_stories, tell, write_stories
 from tinyscale.model.hf_folder import write_hf_folder
+from tinyscale.model.llama2c import write_llama2c
 from tinyscale.model.presets import preset_defaults
 from tinyscale.model.store import model_digest, save_model
 from tinyscale.model.transformer import Transformer
@@ -233,3 +236,44 @@ def test_bad_input_is_named_before_anything_is_written(lab: Lab, words: list[str
     before = sorted(lab.store.path.rglob("*"))
     assert expected in lab.tinyscale("import", *words, code=2)
     assert sorted(lab.store.path.rglob("*")) == before
+
+
+def write_stories260k(folder: Path) -> None:
+    """Two files of the form of karpathy's stories260K: its shape with weights of our own, and a tokenizer of 512 pieces
+    as SentencePiece has them, the joined ones first, then letters."""
+    sizes = {"vocab_size": 512, "hidden_size": 64, "num_layers": 5, "num_heads": 8, "num_kv_heads": 4,
+             "intermediate_size": 172, "context_length": 512}  # fmt: skip
+    config = ModelConfig(**{"preset": "llama", **preset_defaults("llama"), **sizes})  # type: ignore[arg-type]
+    model = Transformer(replace(config, init_std=0.3))
+    model.init_weights(0)
+    write_llama2c(folder / "stories260K.bin", config, model.state_dict(), version=0)
+    letters = " .abcdefghijklmnopqrstuvwxyz"
+    joined = [left + right for left in letters for right in letters[2:]][: 512 - 259 - len(letters)]
+    pieces = ["<unk>", "\n<s>\n", "\n</s>\n", *(f"<0x{byte:02X}>" for byte in range(256)), *joined, *letters]
+    rows = (struct.pack("<fI", min(0, 259 - row), len(piece)) + piece.encode() for row, piece in enumerate(pieces))
+    (folder / "tok512.bin").write_bytes(struct.pack("<I", max(map(len, pieces))) + b"".join(rows))
+
+
+@pytest.mark.slow
+def test_stories260k_is_taken_in_measured_and_told_from(lab: Lab) -> None:
+    write_stories260k(lab.home)
+    shutil.copytree(lab.home / "runs", lab.home / "runs260k")
+    place = ["--study", "tiny", "--storage", "runs260k"]
+    told = lab.tinyscale("import", "stories260K.bin", "--tokenizer", "tok512.bin", *place)
+    found = {model.name: model for model in read_imported(StudyStore(lab.home / "runs260k" / "tiny"))}["stories260K"]
+    assert found.params_total == 260_032
+    assert (found.model.vocab_size, found.model.context_length) == (512, 512)
+    assert found.validation
+    assert f"stories260K: {found.validation.bpb.value:.4f} bits per byte, 95 % interval" in told
+    assert "stories260K llama, d64, L5" in re.sub(r"\s+", " ", re.sub(
+        r"<[^>]+>", " ", (lab.home / "runs260k" / "tiny" / "report.html").read_text(encoding="utf-8")))  # fmt: skip
+
+    def tell(temperature: float, seed: int) -> str:
+        words = ["--prompt", "once upon a time", "--tokens", "40", "--top-p", "0.9", "--seed", str(seed)]
+        model = "runs260k/tiny/imports/stories260K"
+        return lab.tinyscale("generate", model, *words, "--temperature", str(temperature))
+
+    assert tell(0, seed=1) == tell(0, seed=2), "greedy is greedy"
+    sampled = tell(1.0, seed=1)
+    assert sampled.startswith("once upon a time")
+    assert sampled == tell(1.0, seed=1) != tell(1.0, seed=2)

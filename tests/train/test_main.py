@@ -1,6 +1,5 @@
 import random
 import signal
-import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -42,21 +41,6 @@ def wait_for_step(job, step, process):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.001)
-
-
-@pytest.fixture
-def start_pair(start_worker):
-    """Two workers on this machine, as torchrun would start them."""
-
-    def start(*arguments, **options):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
-        return [start_worker(*arguments, **options, **shared, **rank) for rank in ranks]
-
-    return start
 
 
 @pytest.mark.slow

@@ -3,11 +3,11 @@
 import os
 import sys
 
-from tinyscale.cli import choosing, exporting, grading, importing, launching, promoting, reading, watching
+from tinyscale.cli import benching, choosing, exporting, grading, importing, launching, promoting, reading, watching
 from tinyscale.cli.common import BAD_STUDY, PREFLIGHT, app
 
 __all__ = ["main"]
-VERBS = (launching, watching, reading, grading, choosing, promoting, exporting, importing)
+VERBS = (launching, watching, reading, grading, choosing, promoting, exporting, importing, benching)
 """Importing them has registered their commands; the help names them in this order."""
 app.registered_commands.sort(key=lambda command: VERBS.index(sys.modules[command.callback.__module__]))
 

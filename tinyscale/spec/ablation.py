@@ -52,7 +52,7 @@ class Answer:
     ask: str
     varies: tuple[str, ...]
     cells: tuple[VariantCell, ...]
-    """In the order of what sets them apart, as variants are. Empty where the study has no trials to compare yet; ``refused`` says why."""
+    """Empty where the study has no trials to compare; ``refused`` says why."""
     refused: str
     seed_noise: float
     """Standard deviation of log losses between seeds that the intervals rest on."""

@@ -15,6 +15,7 @@ Schedule = Literal["cosine", "wsd", "linear", "constant", "trunk"]
 Precision = Literal["auto", "fp32", "bf16"]
 EngineName = Literal["zero", "torch"]
 Kernels = Literal["auto", "triton", "torch"]
+Compile = bool | Literal["auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,8 @@ class TrainConfig:
     seed: int = 0
     """Seed of the weights, the data order and dropout."""
     precision: Precision = "auto"
-    """auto: bf16 on CUDA cards that have it, fp32 elsewhere."""
+    """auto: bf16 on CUDA cards that have it and, from a hidden_size of 128 on, on CPUs that multiply it natively; else
+    fp32. bf16 is for matrix products alone: weights, gradients and moments stay fp32."""
     eval_every: int = 0
     """Steps between evaluations; 0: only at the end."""
     eval_bytes: int = 200_000
@@ -118,6 +120,9 @@ class TrainConfig:
     kernels: Kernels = "auto"
     """auto: Triton's on CUDA cards, where they are the faster ones, else PyTorch's; triton or torch: that one alone.
     Not part of the trial's identity."""
+    compile: Compile = "auto"
+    """torch.compile of the training loss. auto: on CPUs, where training lasts long enough to repay the compiler. Not
+    part of the trial's identity."""
 
     def cooldown_start(self, steps: int) -> int:
         """Steps at the peak, warm-up included, of wsd and trunk with a budget of so many steps."""
@@ -145,7 +150,7 @@ class Line:
         return self.taken + step - self.start
 
 
-NOT_IDENTITY = frozenset({"log_every", "checkpoint_every", "micro_batch_size", "kernels"})
+NOT_IDENTITY = frozenset({"log_every", "checkpoint_every", "micro_batch_size", "kernels", "compile"})
 """Fields that change how a trial is watched, split or computed, but not what it computes, up to rounding."""
 
 

@@ -12,6 +12,9 @@ import torch
 
 from tinyscale.spec.trial import Precision
 
+BF16_WIDTH = 128
+"""Narrowest model for which ``auto`` takes bf16 on a CPU. Its smaller products lose to the casts what they gain."""
+
 
 @dataclass(frozen=True)
 class Device:
@@ -44,13 +47,18 @@ class Device:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def pick_device(precision: Precision) -> Device:
-    """The current CUDA device where there is one, else the CPU. ``auto`` is bf16 on CUDA cards that have it.
+def pick_device(precision: Precision, hidden_size: int = 0) -> Device:
+    """The current CUDA device where there is one, else the CPU.
+
+    ``auto`` is bf16 on CUDA cards that have it, and on CPUs that multiply it natively for models of ``BF16_WIDTH`` and
+    more; else fp32.
 
     :raises ValueError: bf16 is asked of a card that lacks it.
     """
     if not torch.cuda.is_available():
-        return Device(torch.device("cpu"), "bf16" if precision == "bf16" else "fp32", processor_name())
+        gains = hidden_size >= BF16_WIDTH and multiplies_bf16()
+        bf16 = precision == "bf16" or (precision == "auto" and gains)
+        return Device(torch.device("cpu"), "bf16" if bf16 else "fp32", processor_name())
     device = torch.device("cuda", torch.cuda.current_device())
     torch.cuda.reset_peak_memory_stats(device)
     name = torch.cuda.get_device_name(device)
@@ -58,6 +66,12 @@ def pick_device(precision: Precision) -> Device:
     if precision == "bf16" and not has_bf16:
         raise ValueError(f"precision=bf16, but {name} has no bf16; set precision to auto or fp32")
     return Device(device, "bf16" if has_bf16 and precision != "fp32" else "fp32", name)
+
+
+def multiplies_bf16() -> bool:
+    """Whether the CPU has instructions for products of bf16, and does not compute them in fp32 after casting."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 def processor_name() -> str:

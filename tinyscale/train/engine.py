@@ -1,6 +1,6 @@
 """The plain PyTorch engine: what ZeRO-1 must agree with, and all that a bare machine needs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,9 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 MicroBatch = tuple[Tensor, Tensor]
 """Tokens and targets, (sequences, T) int64 each, on the engine's device."""
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""A micro-batch's mean cross-entropy, a scalar."""
+
 
 @dataclass(frozen=True)
 class StepOutcome:
@@ -32,12 +35,15 @@ class Engine:
     """Takes optimizer steps on a model; one worker only.
 
     AdamW decays matrices alone (dim >= 2, embeddings included), not biases and norms.
+
+    :param loss: the model's own, compiled; None: as it is.
     """
 
     name: EngineName = "torch"
 
-    def __init__(self, model: Transformer, config: TrainConfig, device: Device) -> None:
+    def __init__(self, model: Transformer, config: TrainConfig, device: Device, loss: Loss | None = None) -> None:
         self.model = model
+        self.loss = loss or model.loss
         self.device = device
         self.grad_clip = config.grad_clip
         self.named_parameters = dict(model.named_parameters())
@@ -49,7 +55,7 @@ class Engine:
         losses = []
         for tokens, targets in micro_batches:
             with self.device.autocast():
-                loss = self.model.loss(tokens, targets) / len(micro_batches)
+                loss = self.loss(tokens, targets) / len(micro_batches)
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         weights = self.named_parameters.values()

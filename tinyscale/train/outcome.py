@@ -57,6 +57,7 @@ def _result(session: Session, diverged: DivergedError | None, weights: str, peak
         threads=torch.get_num_threads(),
         precision=session.device.precision,
         kernels=session.kernels,
+        compiled=session.compiled_loss is not None and session.compiled_loss.in_use,
         eval_bytes=session.validation.total_bytes,
         eval_tokens=session.validation.total_tokens,
         model_digest=weights,

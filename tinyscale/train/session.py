@@ -22,8 +22,9 @@ from tinyscale.train.checkpoint import (
     save_checkpoint,
 )
 from tinyscale.train.clock import StepClock
+from tinyscale.train.compiling import CompiledLoss, compiles, forget_compiled
 from tinyscale.train.device import Device, pick_device
-from tinyscale.train.engine import Engine, MicroBatch
+from tinyscale.train.engine import Engine, Loss, MicroBatch
 from tinyscale.train.evaluate import Evaluation, evaluate
 from tinyscale.train.monitor import LossMonitor
 from tinyscale.train.schedule import learning_rate
@@ -44,7 +45,7 @@ class Session:
         model_config, train_config = job.trial.model, job.trial.train
         self.micro_batch_size = _micro_batch_size(job)
         torch.set_num_threads(job.threads)
-        self.device = pick_device(train_config.precision)
+        self.device = pick_device(train_config.precision, model_config.hidden_size)
         self.device.make_deterministic()
         self.kernels = kernels_in_use(train_config.kernels, self.device.torch_device)
         self.model = Transformer(model_config, train_config.kernels)
@@ -72,7 +73,9 @@ class Session:
             end_of_text=self.shards.end_of_text,
         )
         self.peak = device_peak(self.device.name, self.device.precision)
-        self.engine = make_engine(job, self.model, self.device, self.micro_batch_size)
+        compiled = compiles(job.trial, self.device.torch_device, job.threads)
+        self.compiled_loss = CompiledLoss(self.model, insist=train_config.compile is True) if compiled else None
+        self.engine = make_engine(job, self.model, self.device, self.micro_batch_size, self.compiled_loss)
         self.evaluations: dict[int, Evaluation] = {}
         """Of each line that has ended, by its last step."""
         self.step = 0
@@ -204,13 +207,18 @@ class Session:
         self.saved_step = self.step
 
     def close(self) -> None:
-        """Let go of the engine."""
+        """Let go of the engine, and of the code that was compiled for it."""
         self.engine.close()
+        if self.compiled_loss:
+            forget_compiled()
 
 
-def make_engine(job: Job, model: Transformer, device: Device, micro_batch_size: int) -> Engine:
+def make_engine(
+    job: Job, model: Transformer, device: Device, micro_batch_size: int, loss: Loss | None = None
+) -> Engine:
     """The engine a job asks for; DeepSpeed is imported only here, and only for ``zero``.
 
+    :param loss: the model's own, compiled; None: as it is.
     :raises ValueError: ``torch`` with several workers, or ``zero`` without DeepSpeed.
     """
     if job.engine == "torch":
@@ -218,7 +226,7 @@ def make_engine(job: Job, model: Transformer, device: Device, micro_batch_size: 
             raise ValueError(
                 f"engine=torch trains with one worker, not {workers.world_size()}; use engine=zero or set workers to 1"
             )
-        return Engine(model, job.trial.train, device)
+        return Engine(model, job.trial.train, device, loss)
     try:
         from tinyscale.train.zero import ZeroEngine
     except ModuleNotFoundError as error:
@@ -226,7 +234,9 @@ def make_engine(job: Job, model: Transformer, device: Device, micro_batch_size: 
             raise
         raise ValueError("engine=zero needs DeepSpeed, which is not installed here; use engine=torch") from error
     micro_batches = job.trial.train.batch_size // workers.world_size() // micro_batch_size
-    return ZeroEngine(model, job.trial.train, device, micro_batches=micro_batches, micro_batch_size=micro_batch_size)
+    return ZeroEngine(
+        model, job.trial.train, device, loss, micro_batches=micro_batches, micro_batch_size=micro_batch_size
+    )
 
 
 def _micro_batch_size(job: Job) -> int:

@@ -18,7 +18,7 @@ from tinyscale.model.transformer import Transformer
 from tinyscale.spec import TrainConfig
 from tinyscale.spec.trial import EngineName
 from tinyscale.train.device import Device
-from tinyscale.train.engine import MOMENTS, Engine, MicroBatch, StepOutcome, sum_of
+from tinyscale.train.engine import MOMENTS, Engine, Loss, MicroBatch, StepOutcome, sum_of
 
 
 @contextmanager
@@ -64,9 +64,16 @@ class ZeroEngine(Engine):
     name: EngineName = "zero"
 
     def __init__(
-        self, model: Transformer, config: TrainConfig, device: Device, *, micro_batches: int, micro_batch_size: int
+        self,
+        model: Transformer,
+        config: TrainConfig,
+        device: Device,
+        loss: Loss | None = None,
+        *,
+        micro_batches: int,
+        micro_batch_size: int,
     ) -> None:
-        super().__init__(model, config, device)
+        super().__init__(model, config, device, loss)
         join_process_group()
         settings = {
             "train_micro_batch_size_per_gpu": micro_batch_size,
@@ -80,7 +87,10 @@ class ZeroEngine(Engine):
             "zero_optimization": {"stage": 1, "overlap_comm": False, "contiguous_gradients": False},
         }
         self._deepspeed, *_ = deepspeed.initialize(
-            model=_Loss(model, device), optimizer=self.optimizer, config=settings, dist_init_required=False
+            model=_LossModule(model, self.loss, device),
+            optimizer=self.optimizer,
+            config=settings,
+            dist_init_required=False,
         )
         self._make_moments()
 
@@ -146,14 +156,15 @@ def join_process_group() -> None:
     os.environ.setdefault("LOCAL_RANK", str(local_rank))  # deepspeed insists
 
 
-class _Loss(nn.Module):
+class _LossModule(nn.Module):
     """The loss as a module's forward pass, which is what DeepSpeed runs."""
 
-    def __init__(self, model: Transformer, device: Device) -> None:
+    def __init__(self, model: Transformer, loss: Loss, device: Device) -> None:
         super().__init__()
         self.model = model
+        self.loss = loss
         self.device = device
 
     def forward(self, tokens: Tensor, targets: Tensor) -> Any:
         with self.device.autocast():
-            return self.model.loss(tokens, targets)
+            return self.loss(tokens, targets)
