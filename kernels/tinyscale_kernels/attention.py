@@ -63,7 +63,7 @@ def attention(
     ours = use_triton(implementation, qkv_BTGD, slower=sdpa_is_as_fast(T, D, window))
     y_BTHD: Tensor
     if not ours or obstacle or dropout:
-        if not dropout and better_in_blocks(qkv_BTGD.device, dtype):
+        if not dropout and better_in_blocks(qkv_BTGD, num_heads, dtype):
             y_BTHD = block_attention(qkv_BTGD, num_heads, num_kv_heads, window=window, scale=scale)
         else:
             y_BTHD = reference.attention(qkv_BTGD, num_heads, num_kv_heads, window=window, scale=scale, dropout=dropout)

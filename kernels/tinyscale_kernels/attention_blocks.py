@@ -1,9 +1,11 @@
 """Causal attention for compiled steps on CPUs: plain products, a block of queries at a time.
 
 PyTorch's flash attention for CPUs computes the scores of all T x T pairs, though a causal query sees half of them on
-average, and its products of single heads are slower than batched ones. A block of queries with only the keys that it
-may see leaves most of the other half away, and what is between the products becomes one pass over memory once
-torch.compile has fused it; uncompiled it would be many, and slower than flash attention.
+average. A block of queries with only the keys that it may see leaves most of the other half away, and what is between
+the products becomes one pass over memory once torch.compile has fused it; uncompiled it would be many.
+
+Forward and backward of 4 sequences of 256 tokens with 8 heads of 32, one core of an AMD EPYC (Zen 4): in bf16 11.4 ms
+where flash attention takes 20.6. In fp32 there is nothing to gain, 17.6 ms for 16.1, so that stays PyTorch's.
 """
 
 from typing import Any
@@ -14,11 +16,17 @@ from torch import Tensor
 BLOCKS = 4
 """Blocks of queries, where all see all before them: 5/8 of the pairs are computed. Twice as many would leave 9/16, and
 take the compiler twice as long."""
+MOST_PAIRS = 2**25
+"""Pairs of tokens in all heads of a batch from which on flash attention is left to do it in less memory: the backward
+pass is kept 5.4 bytes for each, 180 MB a layer at this number."""
 
 
-def better_in_blocks(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether to compute attention here rather than by PyTorch's own."""
-    return torch.compiler.is_compiling() and device.type == "cpu" and dtype == torch.bfloat16
+def better_in_blocks(qkv_BTGD: Tensor, num_heads: int, dtype: torch.dtype) -> bool:
+    """Whether to compute attention here, in ``dtype``, rather than by PyTorch's own."""
+    if not torch.compiler.is_compiling() or qkv_BTGD.device.type != "cpu" or dtype != torch.bfloat16:
+        return False
+    B, T, _G, _D = qkv_BTGD.shape
+    return B * num_heads * T * T <= MOST_PAIRS
 
 
 def block_attention(

@@ -64,3 +64,6 @@ def test_taken_by_compiled_steps_in_bf16_alone(
     monkeypatch.setattr("torch.compiler.is_compiling", lambda: True)
     attention(torch.randn(1, 8, 6, 8).to(dtype), 2, 2)
     assert bool(taken) == blocks
+    monkeypatch.setattr("tinyscale_kernels.attention_blocks.MOST_PAIRS", 2 * 8 * 8 - 1)
+    attention(torch.randn(1, 8, 6, 8).to(dtype), 2, 2)
+    assert len(taken) == blocks

@@ -18,10 +18,11 @@ from tinyscale.results.store import TrialFolder
 from tinyscale.spec import TrialResult, read_json, write_json
 from tinyscale.train import compiling
 from tinyscale.train.compiling import compiles
+from tinyscale.train.device import Device
 from tinyscale.train.loop import JobError, run, train
 from tinyscale.train.session import Session
 
-CPU = torch.device("cpu")
+CPU = Device(torch.device("cpu"), "fp32", "a CPU")
 SMALL = {"num_layers": 1}
 LLAMA = SMALL | {
     "preset": "llama", "norm": "rms", "positions": "rope", "mlp": "swiglu", "qkv_bias": False, "bias": False,
@@ -122,11 +123,11 @@ def test_a_warm_worker_keeps_nothing_of_a_compiled_trial(make_job):
 def test_auto_compiles_where_it_pays(make_job):
     long = make_job(tokens=10**9, model={"hidden_size": 64}).trial
     short = replace(long, train=replace(long.train, tokens=10**6))
-    assert training_flops(long.model, long.train.tokens) > 3e10 * compiling.REPAID_S
+    assert training_flops(long.model, long.train.tokens) > compiling.CORE_FLOPS["fp32"] * compiling.REPAID_S
     assert compiles(long, CPU, threads=1)
     assert not compiles(long, CPU, threads=10_000)
     assert not compiles(short, CPU, threads=1)
-    assert not compiles(long, torch.device("cuda"), threads=1)
+    assert not compiles(long, Device(torch.device("cuda"), "bf16", "a card"), threads=1)
 
 
 def test_without_a_compiler_auto_goes_on_and_true_says_what_is_missing(make_job, monkeypatch):

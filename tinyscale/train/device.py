@@ -13,7 +13,18 @@ import torch
 from tinyscale.spec.trial import Precision
 
 BF16_WIDTH = 128
-"""Narrowest model for which ``auto`` takes bf16 on a CPU. Its smaller products lose to the casts what they gain."""
+"""Narrowest model for which ``auto`` takes bf16 on a CPU: narrower products lose to the casts what they gain.
+
+Speed in bf16 over that in fp32, uncompiled, on one core of an AMD EPYC (Zen 4: avx512_bf16, no AMX), 2 layers,
+V 2,048:
+
+width                 64    128    192    256    384
+8 x 128 tokens     0.94x  1.25x  1.33x  1.39x  1.53x
+16 x 256 tokens    1.25x  1.38x  1.53x  1.60x  1.73x
+
+What it costs, at width 128 after 400 steps of 8 x 128 built-in tokens: -0.0005 bits per byte on average of three seeds,
+which differ by 0.0036 among themselves.
+"""
 
 
 @dataclass(frozen=True)

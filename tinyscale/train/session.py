@@ -73,7 +73,7 @@ class Session:
             end_of_text=self.shards.end_of_text,
         )
         self.peak = device_peak(self.device.name, self.device.precision)
-        compiled = compiles(job.trial, self.device.torch_device, job.threads)
+        compiled = compiles(job.trial, self.device, job.threads)
         self.compiled_loss = CompiledLoss(self.model, insist=train_config.compile is True) if compiled else None
         self.engine = make_engine(job, self.model, self.device, self.micro_batch_size, self.compiled_loss)
         self.evaluations: dict[int, Evaluation] = {}
