@@ -13,7 +13,7 @@ from tinyscale.results.points import read_results
 from tinyscale.results.store import StudyStore
 from tinyscale.spec import ResolvedStudy, read_json
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 STUDIES = Path(__file__).parents[2] / "studies"
 SHORTER = ("corpus.train_stories=2000", "corpus.valid_stories=200", "train.warmup_steps=5", "train.eval_every=10",
@@ -22,7 +22,8 @@ ONE_GRID = ("space.0.tokens=60k",)
 EVERY_ARM = (
     "space.0.tokens_per_param=[1, 2, 4]", "space.1.tokens_per_param=[1, 2, 4]", "space.2.tokens_per_param=[1, 2, 4]",
     "space.3.flops=[1e10, 2e10, 4e10]", "space.4.tokens=50k", "space.5.tokens_per_param=[1, 2]",
-    "space.6.text_bytes=[60k, 120k, 240k]", "holdout.0.flops=1.5e11", "law.bootstraps=100",
+    "space.6.text_bytes=[60k, 120k, 240k]", "holdout.0.flops=1.5e11", "space.0.seed=0", "train.eval_every=20",
+    "law.bootstraps=100",
 )  # fmt: skip
 
 
@@ -51,7 +52,7 @@ def test_a_mini_trains_evaluates_and_reports(
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     ran = subprocess.run(
         [str(Path(sys.executable).with_name("tinyscale")), *words],
-        cwd=home, env=kept | {"TINYSCALE_CACHE": str(home / "cache")}, capture_output=True, text=True, timeout=280,
+        cwd=home, env=kept | {"TINYSCALE_CACHE": str(home / "cache")}, capture_output=True, text=True, timeout=560,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
     store = StudyStore(home / "runs" / f"{name}-mini")

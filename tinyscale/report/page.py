@@ -119,6 +119,7 @@ def _versions(content: ReportContent) -> dict[str, list[str]]:
     seen: dict[str, set[str]] = {}
     for result in content.results.values():
         ran_on = {name: getattr(result, name) for name in ("device", "engine", "precision", "kernels")}
+        ran_on["compiled"] = "by torch.compile" if result.compiled else ""
         for name, version in {**result.versions, **ran_on}.items():
             if version:
                 seen.setdefault(name, set()).add(version)
