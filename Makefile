@@ -9,7 +9,7 @@ study: install
 	$(BIN)/tinyscale launch studies/quickstart.yaml
 
 test: install lint
-	$(BIN)/pytest -n 3 --no-loadscope-reorder --durations=30
+	$(BIN)/pytest -n 2 --no-loadscope-reorder --durations=30
 
 install: $(VENV)/.installed
 

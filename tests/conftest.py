@@ -16,14 +16,13 @@ if not torch.cuda.is_available():
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """For ``make test``, which has three workers: tests of cluster/ run one after the other on one of them and those of
-    cli/ on another, as most start Ray, wait more than they compute and would disturb one another in larger numbers; all
-    else runs beside them, file by file."""
+    """For ``make test``, which has two workers: tests that start Ray run one after the other on one of them, as they
+    wait more than they compute and would disturb one another; all else runs beside them, file by file."""
     from xdist.scheduler import LoadFileScheduling
 
-    class Rooms(LoadFileScheduling):
+    class Clusters(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            one_by_one = next((room for room in ("tests/cli/", "tests/cluster/") if nodeid.startswith(room)), None)
-            return one_by_one or str(super()._split_scope(nodeid))
+            own = nodeid.startswith(("tests/cli/", "tests/cluster/"))
+            return "clusters" if own else str(super()._split_scope(nodeid))
 
-    return Rooms(config, log)
+    return Clusters(config, log)
