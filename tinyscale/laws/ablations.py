@@ -25,7 +25,7 @@ from tinyscale.accounting import count_parameters
 from tinyscale.laws.ablation_words import say_cell
 from tinyscale.laws.noise import CAUTIOUS, Noise, seed_noise
 from tinyscale.spec import Answer, Interval, Question, Study, Trial, TrialResult, Variant, VariantCell, canonical
-from tinyscale.spec.ablation import compared_trials, held_settings, settings_of
+from tinyscale.spec.ablation import compared_trials, held_settings, varied_settings
 from tinyscale.spec.study import Setting
 
 CONFIDENCE = 0.95
@@ -75,8 +75,7 @@ def _cell(
 ) -> VariantCell:
     runs: dict[tuple[Setting, ...], dict[int, Trial]] = {}
     for trial in trials:
-        settings = settings_of(trial)
-        runs.setdefault(tuple(settings[name] for name in question.varies), {}).setdefault(trial.train.seed, trial)
+        runs.setdefault(varied_settings(trial, question), {}).setdefault(trial.train.seed, trial)
     named = [_named(study, name) for name in question.varies]
     ordered = sorted(runs, key=lambda values: [_place(*each) for each in zip(values, named, strict=True)])
     variants = [_variant(question, values, [*runs[values].values()], results, noise) for values in ordered]

@@ -78,7 +78,9 @@ def compared_trials(question: Question, trials: Iterable[Trial]) -> tuple[tuple[
     for trial in trials:
         if not trial.holdout:
             cells.setdefault(canonical(held_settings(trial, question.varies)), []).append(trial)
-    return tuple(tuple(cell) for cell in cells.values() if len({_varied(trial, question) for trial in cell}) > 1)
+    return tuple(
+        tuple(cell) for cell in cells.values() if len({varied_settings(trial, question) for trial in cell}) > 1
+    )
 
 
 def held_settings(trial: Trial, varies: Iterable[str] = ()) -> dict[str, Setting]:
@@ -86,6 +88,7 @@ def held_settings(trial: Trial, varies: Iterable[str] = ()) -> dict[str, Setting
     return {name: value for name, value in settings_of(trial).items() if name not in {*varies, *NOT_COMPARED}}
 
 
-def _varied(trial: Trial, question: Question) -> tuple[Setting, ...]:
+def varied_settings(trial: Trial, question: Question) -> tuple[Setting, ...]:
+    """What a trial has of the fields that the question varies, in their order."""
     settings = settings_of(trial)
     return tuple(settings[name] for name in question.varies)
